@@ -1,0 +1,1 @@
+"""Observe all scopes at once, run a plan, guard, journal, resume."""

@@ -1,0 +1,1 @@
+"""Findings over the model alone; one module per concern."""

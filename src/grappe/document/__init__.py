@@ -1,0 +1,1 @@
+"""The file and the model: YAML with positions, schema, messages."""

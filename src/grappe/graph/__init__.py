@@ -1,0 +1,1 @@
+"""The planning algebra: resources, diff, order, prediction, undo. No platform words in here."""

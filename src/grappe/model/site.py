@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
-from grappe.model.units import NATIVE, Bytes, Mac, Mtu, VlanId, derive_mac
+from grappe.model.units import DEFAULT_MTU, NATIVE, Bytes, Mac, Mtu, VlanId, derive_mac
 
 Path = tuple[str | int, ...]
 """A place in the declaration: ("networks", "LAN", "subnet"). The document turns it into file:line:column."""
@@ -84,7 +84,7 @@ class Network:
     fabric: str
     vlan: VlanId | None = None
     """None: the fabric's native segment."""
-    mtu: Mtu = Mtu(1500)
+    mtu: Mtu = DEFAULT_MTU
     subnets: tuple[IPNetwork, ...] = ()
     gateways: tuple[IPAddress, ...] = ()
     dns: tuple[IPAddress, ...] = ()
@@ -154,7 +154,7 @@ class Attachment:
     """The network that crosses the uplink untagged."""
     bridge: str | None = None
     """Bridge name; None: no bridge, the NIC itself holds the host's address on the native network."""
-    mtu: Mtu = Mtu(1500)
+    mtu: Mtu = DEFAULT_MTU
     """MTU of the uplink and of the bridge: the largest of its networks unless given."""
     registered_macs: frozenset[Mac] | None = None
     """The only source MACs that may leave the uplink; None: no such rule."""
@@ -283,7 +283,7 @@ class VmNic:
     """The network the guest sees untagged; None on a trunk without a native network."""
     mac: Mac
     addresses: tuple[IPInterface, ...] = ()
-    mtu: Mtu = Mtu(1500)
+    mtu: Mtu = DEFAULT_MTU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from grappe.model.site import Attachment, Bond, BondMode, Host, PortRef, Site, Switch
-from grappe.model.units import Mtu, VlanId
+from grappe.model.units import DEFAULT_MTU, Mtu, VlanId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def _declared_ports(site: Site, switch: Switch) -> Iterator[SwitchPortProfile]:
             continue
         names = port.networks + ((port.native,) if port.native else ())
         carried = carriage(site, port.networks, port.native)
-        mtu = port.mtu or Mtu(max((site.networks[n].mtu for n in names), default=1500))
+        mtu = port.mtu or Mtu(max((site.networks[n].mtu for n in names), default=DEFAULT_MTU))
         fabric = port.fabric or site.networks[names[0]].fabric
         bond = next((b for b in switch.bonds.values() if port.name in b.members), None)
         here = PortRef(switch=switch.name, port=port.name)
@@ -131,11 +131,11 @@ def switch_ports(site: Site) -> Mapping[PortRef, SwitchPortProfile]:
     return profiles
 
 
-def switch_mtu(site: Site, switch: Switch, profiles: Mapping[PortRef, SwitchPortProfile]) -> Mtu:
+def switch_mtu(switch: Switch, profiles: Mapping[PortRef, SwitchPortProfile]) -> Mtu:
     """MTU of a switch's bridge: what is declared, else the largest that any of its ports needs."""
     if switch.mtu is not None:
         return switch.mtu
-    return Mtu(max((p.mtu for p in profiles.values() if p.port.switch == switch.name), default=1500))
+    return Mtu(max((p.mtu for p in profiles.values() if p.port.switch == switch.name), default=DEFAULT_MTU))
 
 
 def bridged_hosts(site: Site, fabric: str) -> tuple[Host, ...]:

@@ -18,11 +18,15 @@ Mtu = NewType("Mtu", int)
 """Layer-3 MTU in bytes (Ethernet header and VLAN tag not counted)."""
 
 Bytes = NewType("Bytes", int)
+"""A size in bytes."""
 
 Mac = NewType("Mac", str)
 """MAC address, lower-case, colon-separated."""
 
 NATIVE = VlanId(0)
+
+DEFAULT_MTU = Mtu(1500)
+"""Ethernet's standard payload."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?)B?", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}

@@ -1,0 +1,1 @@
+"""Intentions to plans: the verbs over VMs and hosts."""

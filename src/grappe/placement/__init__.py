@@ -1,0 +1,1 @@
+"""Capacity and placement as pure functions."""

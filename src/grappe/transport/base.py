@@ -44,5 +44,5 @@ class Transport(Protocol):
         ...
 
     def fresh(self) -> Transport:
-        """Return the same way without any reused connection or cached name: proof that the device is reachable."""
+        """Return the same way without a reused connection or cached name: proof of reach."""
         ...

@@ -1,0 +1,1 @@
+"""The site on one machine: wiring, hosts, guests."""

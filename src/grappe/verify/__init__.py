@@ -1,0 +1,1 @@
+"""Proof by packets: the roll call, wire proof, outage measurement."""
