@@ -1,0 +1,1 @@
+"""KVM with libvirt and Open vSwitch on Debian."""

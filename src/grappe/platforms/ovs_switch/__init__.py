@@ -1,0 +1,1 @@
+"""A Debian machine with Open vSwitch as the rack's switch."""

@@ -1,0 +1,1 @@
+"""What several platforms on Debian share: Open vSwitch, interfaces, ifupdown."""
