@@ -6,7 +6,8 @@ A cable is written once, at the host (or at one of two switches); everything on 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2s
 
 from grappe.model.site import Attachment, Bond, BondMode, Host, PortRef, Site, Switch
 from grappe.model.units import DEFAULT_MTU, Mtu, VlanId
@@ -62,8 +63,12 @@ def attachment_carriage(site: Site, attachment: Attachment) -> Carriage:
 
 
 def bond_name(host: str, bond: str) -> str:
-    """Name of the switch-side bond that faces a host's LACP bond (at most 15 characters of a port name)."""
-    return f"{bond}-{host}"[:15]
+    """Name of the switch-side bond that faces a host's LACP bond: at most 15 characters, never shared.
+
+    A name cut short would be the same for hosts whose names begin alike; a digest keeps them apart.
+    """
+    name = f"{bond}-{host}"
+    return name if len(name) <= 15 else name[:10] + "-" + blake2s(name.encode(), digest_size=2).hexdigest()
 
 
 def _host_ports(site: Site, host: Host) -> Iterator[SwitchPortProfile]:
@@ -78,10 +83,16 @@ def _host_ports(site: Site, host: Host) -> Iterator[SwitchPortProfile]:
                 port=cable,
                 fabric=attachment.fabric,
                 carriage=attachment_carriage(site, attachment),
-                mtu=attachment.mtu,
+                mtu=_declared_mtu(site, cable) or attachment.mtu,
                 faces=f"host {host.name} {nic}",
                 bond=_facing_bond(host, bond, cable.switch),
             )
+
+
+def _declared_mtu(site: Site, ref: PortRef) -> Mtu | None:
+    switch = site.switches.get(ref.switch)
+    port = switch.ports.get(ref.port) if switch else None
+    return port.mtu if port else None
 
 
 def _facing_bond(host: Host, bond: Bond | None, switch: str) -> Bond | None:
@@ -100,14 +111,19 @@ def _declared_ports(site: Site, switch: Switch) -> Iterator[SwitchPortProfile]:
         carried = carriage(site, port.networks, port.native)
         mtu = port.mtu or Mtu(max((site.networks[n].mtu for n in names), default=DEFAULT_MTU))
         fabric = port.fabric or site.networks[names[0]].fabric
-        bond = next((b for b in switch.bonds.values() if port.name in b.members), None)
         here = PortRef(switch=switch.name, port=port.name)
         faces = f"switch {port.to}" if port.to else "declared"
-        yield SwitchPortProfile(port=here, fabric=fabric, carriage=carried, mtu=mtu, faces=faces, bond=bond)
+        own = SwitchPortProfile(port=here, fabric=fabric, carriage=carried, mtu=mtu, faces=faces)
+        yield replace(own, bond=_switch_bond(site, here))
         if port.to is not None and not _declares(site, port.to):
-            yield SwitchPortProfile(
-                port=port.to, fabric=fabric, carriage=carried, mtu=mtu, faces=f"switch {here}", bond=None
-            )
+            peer_mtu = _declared_mtu(site, port.to) or mtu
+            peer_bond = _switch_bond(site, port.to)
+            yield replace(own, port=port.to, mtu=peer_mtu, faces=f"switch {here}", bond=peer_bond)
+
+
+def _switch_bond(site: Site, ref: PortRef) -> Bond | None:
+    switch = site.switches.get(ref.switch)
+    return next((b for b in switch.bonds.values() if ref.port in b.members), None) if switch else None
 
 
 def _declares(site: Site, ref: PortRef) -> bool:
@@ -116,18 +132,25 @@ def _declares(site: Site, ref: PortRef) -> bool:
     return port is not None and bool(port.networks or port.native)
 
 
+def port_claims(site: Site) -> Iterator[SwitchPortProfile]:
+    """Everything the declaration says about switch ports: first what faces hosts, then what is by hand.
+
+    More than one claim for a port may come; they agree in a sound declaration.
+    """
+    for host in site.hosts.values():
+        yield from _host_ports(site, host)
+    for switch in site.switches.values():
+        yield from _declared_ports(site, switch)
+
+
 def switch_ports(site: Site) -> Mapping[PortRef, SwitchPortProfile]:
     """Profile of every switch port that the declaration says something about.
 
     Where two things claim one port the first wins here; `check` reports the clash.
     """
     profiles: dict[PortRef, SwitchPortProfile] = {}
-    for host in site.hosts.values():
-        for profile in _host_ports(site, host):
-            profiles.setdefault(profile.port, profile)
-    for switch in site.switches.values():
-        for profile in _declared_ports(site, switch):
-            profiles.setdefault(profile.port, profile)
+    for profile in port_claims(site):
+        profiles.setdefault(profile.port, profile)
     return profiles
 
 
