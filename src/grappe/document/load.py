@@ -1,0 +1,164 @@
+"""A file -> a document: the site, and where everything in it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path as FilePath
+
+from grappe.document.complaints import check_shape, locate
+from grappe.document.problem import START, DeclarationError, Position, Problem
+from grappe.document.resolve.context import Context
+from grappe.document.resolve.places import candidates
+from grappe.document.resolve.site import resolve
+from grappe.document.source import MAX_CHARACTERS, Node, read
+from grappe.model.site import Path, Site
+
+
+@dataclass(frozen=True)
+class Document:
+    """A declaration that was read: what it says and where it says it."""
+
+    site: Site
+    filename: str
+    root: Node
+    templates: dict[str, str]
+    """Network -> the name it was expanded from."""
+
+    def position(self, path: Path) -> Position:
+        """Return where a place of the model stands in the file: it, or its nearest ancestor that is written.
+
+        Paths may start as the model's mappings do (`("hosts", "h1", …)`) or as the file does
+        (`("pools", "p", "hosts", "h1", …)`); what a host takes from its pool is found there.
+        """
+        pools = {name: host.pool for name, host in self.site.hosts.items()}
+        places = [(_depth(self.root, p), p) for p in candidates(path, pools, self.templates)]
+        deepest = max(depth for depth, _ in places)
+        return locate(self.root, next(p for depth, p in places if depth == deepest))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of what the file says; comments, layout and the order of keys do not count."""
+        text = json.dumps(self.root.data(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _depth(root: Node, path: Path) -> int:
+    node, depth = root, 0
+    for part in path:
+        child = node.child(part)
+        if child is not None:
+            node, depth = child, depth + 1
+    return depth
+
+
+def load(path: FilePath) -> Document:
+    """Read a file. Raises OSError when it cannot be read and DeclarationError when it cannot be used."""
+    with path.open("rb") as file:
+        raw = file.read(4 * MAX_CHARACTERS + 1)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DeclarationError([_not_utf8(raw, error, str(path))]) from None
+    return loads(text, str(path))
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError, filename: str) -> Problem:
+    before = raw[: error.start]
+    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+    return Problem(
+        path=(),
+        position=Position(before.count(b"\n") + 1, column),
+        message="not UTF-8 text",
+        found=f"byte 0x{raw[error.start]:02x}",
+        hint="save the file as UTF-8",
+        filename=filename,
+    )
+
+
+def loads(text: str, filename: str = "<text>") -> Document:
+    """Read a text. Raises DeclarationError with every problem."""
+    root, problems = read(text)
+    if problems and any(not p.path for p in problems):
+        raise _error(filename, problems)
+    if not isinstance(root.value, dict):
+        raise _error(filename, [*problems, _not_a_mapping(root)])
+    shape, wrong = check_shape(root)
+    problems.extend(wrong)
+    if shape is None:
+        raise _error(filename, problems)
+    site, context = resolve(shape)
+    problems.extend(_placed(root, _relevant(root, context, partial=bool(problems))))
+    if problems:
+        raise _error(filename, problems)
+    return Document(site, filename, root, context.templates)
+
+
+def _not_a_mapping(root: Node) -> Problem:
+    if root.value is None:
+        return Problem(
+            path=(), position=START, message="the file is empty", hint="grappe init writes a first one"
+        )
+    found = "a list" if isinstance(root.value, list) else "text"
+    return Problem(
+        path=(),
+        position=root.position,
+        message="the file",
+        expected="a mapping that begins with site: NAME",
+        found=found,
+    )
+
+
+def _error(filename: str, problems: Iterable[Problem]) -> DeclarationError:
+    return DeclarationError(replace(p, filename=filename) for p in problems)
+
+
+def _placed(root: Node, problems: Iterable[Problem]) -> Iterable[Problem]:
+    for problem in problems:
+        yield replace(problem, position=locate(root, problem.path))
+
+
+_SECTIONS = {
+    "network": ("networks",),
+    "fabric": ("fabrics",),
+    "host": ("hosts",),
+    "pool": ("pools",),
+    "switch": ("switches",),
+    "port group": ("port_groups", "networks"),
+    "network or port group": ("networks", "port_groups"),
+}
+
+
+def _relevant(root: Node, context: Context, *, partial: bool) -> list[Problem]:
+    """What to say of the names and meanings. Of a partial file: only names that stand nowhere in it."""
+    if not partial:
+        return [*context.problems, *(problem for problem, _, _ in context.unknown)]
+    return [p for p, kind, name in context.unknown if not _written(root, kind, name)]
+
+
+def _written(root: Node, kind: str, name: str) -> bool:
+    """Whether a name stands in the file after all, in a part that was wrong."""
+    if kind not in _SECTIONS:
+        return True
+    for section in _SECTIONS[kind]:
+        for key in _names(root, section):
+            pattern = re.escape(key).replace(re.escape("{vlan}"), r"\d+")
+            if re.fullmatch(pattern, name):
+                return True
+    return False
+
+
+def _names(root: Node, section: str) -> list[str]:
+    if section != "hosts":
+        node = root.child(section)
+        return list(node.value) if node and isinstance(node.value, dict) else []
+    pools = root.child("pools")
+    found: list[str] = []
+    for pool in pools.value.values() if pools and isinstance(pools.value, dict) else ():
+        hosts = pool.child("hosts")
+        found.extend(hosts.value if hosts and isinstance(hosts.value, dict) else ())
+    return found
