@@ -1,7 +1,7 @@
 """What pydantic says about the shape -> problems in the file's words; and the file without what is wrong.
 
-The second is how one run reports everything: the wrong leaves are taken out, and the rest is looked at for names
-that do not exist.
+The second is how one run reports everything: the wrong leaves are taken out, and the rest is looked at for
+names that do not exist.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _FORMS = {"dict_type": "a mapping", "list_type": "a list", "string_type": "text"
 def locate(root: Node, path: Path, *, key: bool = False) -> Position:
     """Return the place of a path, or of its nearest ancestor that is in the file.
 
-    A scalar stands where its text is, a collection where its key is; with `key`, the key's place anyway. Parts
-    that only the long form has (`networks` of `eth0: [LAN]`) are passed over.
+    A scalar stands where its text is, a collection where its key is; with `key`, the key's place anyway.
+    Parts that only the long form has (`networks` of `eth0: [LAN]`) are passed over.
     """
     node, at = root, root.position
     for part in path:

@@ -1,7 +1,7 @@
 """Leaves of the declaration: how each is written, what it becomes, and its JSON Schema.
 
-A leaf arrives as the text that stands in the file. Each type here turns it into the model's value or says what
-was expected.
+A leaf arrives as the text that stands in the file. Each type here turns it into the model's value or says
+what was expected.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def word(value: object, what: str) -> str:
 
 
 def _leaf(parse: Callable[[str], Any], what: str) -> PlainValidator:
-    """Return a validator that parses a scalar; a ValueError starting with `expected` says more than `what`."""
+    """Return a validator that parses a scalar; a ValueError with `expected …` says more than `what`."""
 
     def validate(value: object) -> Any:
         text = word(value, what)
@@ -274,6 +274,14 @@ def _state(text: str) -> bool:
     return text.lower() == "running"
 
 
+PortGroupField = Annotated[
+    str,
+    _leaf(
+        lambda text: "" if text.lower() in _FALSE else _matching(_TEMPLATE, _TEMPLATE_WORDS)(text),
+        _TEMPLATE_WORDS,
+    ),
+    WithJsonSchema({"anyOf": [{"type": ["string", "integer"]}, {"const": False}]}),
+]
 State = Annotated[bool, _leaf(_state, "running or stopped"), WithJsonSchema({"enum": ["running", "stopped"]})]
 
 

@@ -26,8 +26,8 @@ class Document:
     site: Site
     filename: str
     root: Node
-    templates: dict[str, str]
-    """Network -> the name it was expanded from."""
+    origins: dict[str, str]
+    """Network or derived port group -> the key under `networks:` that it comes from."""
 
     def position(self, path: Path) -> Position:
         """Return where a place of the model stands in the file: it, or its nearest ancestor that is written.
@@ -36,24 +36,26 @@ class Document:
         (`("pools", "p", "hosts", "h1", …)`); what a host takes from its pool is found there.
         """
         pools = {name: host.pool for name, host in self.site.hosts.items()}
-        places = [(_depth(self.root, p), p) for p in candidates(path, pools, self.templates)]
-        deepest = max(depth for depth, _ in places)
-        return locate(self.root, next(p for depth, p in places if depth == deepest))
+        places = candidates(path, pools, self.origins)
+        return locate(self.root, min(places, key=lambda place: _unwritten(self.root, place)))
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of what the file says; comments, layout and the order of keys do not count."""
+        """SHA-256 (hexadecimal) of what the file says; comments, layout and order of keys do not count."""
         text = json.dumps(self.root.data(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _depth(root: Node, path: Path) -> int:
-    node, depth = root, 0
+def _unwritten(root: Node, path: Path) -> int:
+    """Return how many parts of a path are not in the file."""
+    node, missing = root, 0
     for part in path:
         child = node.child(part)
-        if child is not None:
-            node, depth = child, depth + 1
-    return depth
+        if child is None:
+            missing += 1
+        else:
+            node = child
+    return missing
 
 
 def load(path: FilePath) -> Document:
@@ -95,7 +97,12 @@ def loads(text: str, filename: str = "<text>") -> Document:
     problems.extend(_placed(root, _relevant(root, context, partial=bool(problems))))
     if problems:
         raise _error(filename, problems)
-    return Document(site, filename, root, context.templates)
+    return Document(site, filename, root, _origins(site, context.templates))
+
+
+def _origins(site: Site, templates: dict[str, str]) -> dict[str, str]:
+    derived = (g for g in site.port_groups.values() if not g.explicit and g.native)
+    return {**{g.name: templates[g.native or ""] for g in derived}, **templates}
 
 
 def _not_a_mapping(root: Node) -> Problem:

@@ -29,6 +29,7 @@ from grappe.document.fields import (
     OneOrMore,
     PciField,
     PoolPlatform,
+    PortGroupField,
     RoleField,
     Seconds,
     Size,
@@ -65,7 +66,7 @@ class Shape(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _long_form(cls, value: object) -> object:
-        """Put every way of writing it into the long form; a known key with nothing behind it counts as absent."""
+        """Put every way of writing it into the long form; a known key without a value counts as absent."""
         long = ({} if value is None else value) if isinstance(value, (dict, type(None))) else cls.short(value)
         if not isinstance(long, dict):
             raise expected(cls.form)
@@ -114,8 +115,8 @@ class NetworkShape(Shape):
     """Name servers."""
     roles: Annotated[list[RoleField], OneOrMore()] = []
     """What it is for: management, storage, migration, provider."""
-    port_group: NetworkName | None = None
-    """Name of its port group for VMs; else the network's name."""
+    port_group: PortGroupField | None = None
+    """Name of its port group for VMs, else the network's name; false: no VM gets a port on it alone."""
 
 
 class PortGroupShape(Shape):
@@ -136,7 +137,7 @@ class PortGroupShape(Shape):
 
 
 class AttachShape(Shape):
-    """How a host is on a fabric through a NIC, a bond, or (under `none`) nothing. Short: a list of networks."""
+    """How a host is on a fabric: by a NIC, a bond, or (under `none`) nothing. Short: a list of networks."""
 
     form: ClassVar[str] = "a list of networks or {networks: [NETWORK, …]} or {fabric: FABRIC}"
     short_schema: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"}, _NAME_LIST)

@@ -80,10 +80,12 @@ def _data(node: Node, done: dict[int, Data]) -> Data:
 
 
 def read(text: str) -> tuple[Node, list[Problem]]:
-    """Parse a text. Returns its tree and what is wrong with it; after a syntax error the tree is what came before."""
+    """Parse a text. Returns its tree and what is wrong; after a syntax error, the tree that came before."""
     reader = _Reader()
     if len(text) > MAX_CHARACTERS:
-        reader.complain(START, (), "the file is too long", f"at most {MAX_CHARACTERS >> 20} Mi characters")
+        reader.complain(
+            START, (), "the file is too long", expected=f"at most {MAX_CHARACTERS >> 20} Mi characters"
+        )
         return Node({}, START), reader.problems
     try:
         with warnings.catch_warnings():
@@ -125,14 +127,10 @@ class _Reader:
         self._stack: list[_Open] = []
         self._anchors: dict[str, Node] = {}
         self._documents = 0
-        self._skipping = 0
 
-    def complain(
-        self, at: Position, path: Path, message: str, expected: str = "", found: str = "", hint: str = ""
-    ) -> None:
-        self.problems.append(
-            Problem(path=path, position=at, message=message, expected=expected, found=found, hint=hint)
-        )
+    def complain(self, at: Position, path: Path, message: str, **more: str) -> None:
+        """Note a problem; `more` is its expected, found and hint."""
+        self.problems.append(Problem(path=path, position=at, message=message, **more))
 
     def complain_syntax(self, error: MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
@@ -164,7 +162,11 @@ class _Reader:
         self._documents += 1
         if self._documents > 1:
             self.complain(
-                at, (), "a second YAML document", "one document in a file", hint="remove the line ---"
+                at,
+                (),
+                "a second YAML document",
+                expected="one document in a file",
+                hint="remove the line ---",
             )
             raise _StopReadingError
 
@@ -185,7 +187,7 @@ class _Reader:
     def _open(self, event: MappingStartEvent | SequenceStartEvent) -> None:
         self._tag(event)
         if len(self._stack) >= MAX_DEPTH:
-            self.complain(_at(event), (), "nested too deeply", f"at most {MAX_DEPTH} levels")
+            self.complain(_at(event), (), "nested too deeply", expected=f"at most {MAX_DEPTH} levels")
             raise _StopReadingError
         node = Node({} if isinstance(event, MappingStartEvent) else [], _at(event))
         self._stack.append(_Open(node, event.anchor))
@@ -235,7 +237,7 @@ class _Reader:
         frame.key_at = at
         frame.key = node.value if isinstance(node.value, str) else None
         if frame.key is None:
-            self.complain(at, self._path(), "not a key", "a name", show(node.data()))
+            self.complain(at, self._path(), "not a key", expected="a name", found=show(node.data()))
         elif frame.key in frame.node.keys:
             first = frame.node.keys[frame.key]
             self.complain(
@@ -264,7 +266,7 @@ class _Reader:
                 parent.position,
                 self._path(),
                 "too much once its aliases are expanded",
-                f"at most {MAX_NODES} values",
+                expected=f"at most {MAX_NODES} values",
             )
             raise _StopReadingError
 
@@ -274,7 +276,11 @@ class _Reader:
         for source in sources:
             if not isinstance(source.value, dict) or not isinstance(node.value, dict):
                 self.complain(
-                    at, (*self._path(), _MERGE), "<<: nothing to merge", "a mapping", show(source.data())
+                    at,
+                    (*self._path(), _MERGE),
+                    "<<: nothing to merge",
+                    expected="a mapping",
+                    found=show(source.data()),
                 )
                 continue
             for key, child in source.value.items():

@@ -35,7 +35,7 @@ class Context:
     by_fabric: dict[str, list[Network]] = field(default_factory=dict)
     port_groups: dict[tuple[str, str], PortGroup] = field(default_factory=dict)
     group_of: dict[str, str] = field(default_factory=dict)
-    """Port group name of each network; empty where it needs none."""
+    """Port group name of each network: empty where it needs none, absent with `port_group: false`."""
     groups_named: dict[str, list[PortGroup]] = field(default_factory=dict)
     pools: dict[str, Pool] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)

@@ -14,8 +14,8 @@ _MAX = 15
 def port_names(networks: Mapping[str, Network], attachments: Iterable[Attachment]) -> dict[str, str]:
     """Return the name of the internal port of each tagged network that a host may have an address on.
 
-    `vlan99`; where the host is on two fabrics that both have a VLAN 99, `vlan99-FABRIC` on each of them, cut to
-    15 characters. The name depends on VLAN ids and fabrics only, so that renaming a network moves no port.
+    `vlan99`; where the host is on two fabrics that both have a VLAN 99, `vlan99-FABRIC` on each of them, cut
+    to 15 characters. The name depends on VLAN ids and fabrics only, so that renaming a network moves no port.
     """
     tagged = {
         (n.fabric, n.vlan): n

@@ -9,7 +9,7 @@ from grappe.document.problem import show
 from grappe.document.resolve.addresses import parse_address, parse_subnet
 from grappe.document.resolve.context import Context
 from grappe.document.shape import FabricShape, NetworkShape, PortGroupShape
-from grappe.model.site import Fabric, IPNetwork, Network, Path, PortGroup
+from grappe.model.site import Fabric, Network, Path, PortGroup
 from grappe.model.units import DEFAULT_MTU, VlanId
 
 DEFAULT_FABRIC = "main"
@@ -198,6 +198,8 @@ def _derive_group(context: Context, network: Network) -> None:
     shape = context.shape.networks[context.templates[network.name]]
     if network.vlan is None and all(n.vlan is None for n in context.by_fabric[network.fabric]):
         context.group_of[network.name] = ""
+        return
+    if shape.port_group == "":
         return
     name = _fill(shape.port_group or network.name, network.vlan)
     context.group_of[network.name] = name

@@ -1,66 +1,56 @@
-"""Places that people write (`networks.LAN`) and places of the model (`hosts.h1`), one form for both."""
+"""Places: as people write them in `accept:`, as findings name them, and where they stand in the file.
+
+The full form of a place follows the file: `networks.LAN`, `pools.kvm.hosts.h1.addresses.LAN`. `hosts.h1` is
+short for `pools.POOL.hosts.h1`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from grappe.document.problem import show
 from grappe.document.resolve.context import Context
 from grappe.model.site import Acknowledgement, Path
 
 _INDEX = re.compile(r"\[(\d+)\]")
-_ROOTS = (
-    "accept",
-    "fabrics",
-    "guard",
-    "hosts",
-    "networks",
-    "pools",
-    "port_groups",
-    "removed",
-    "storage",
-    "switches",
-    "vms",
-)
+_FROM_POOL = frozenset({"attach", "bonds", "datapath"})
+"""What a host takes from its pool unless it says otherwise."""
 
 
 def resolve_accept(context: Context) -> tuple[Acknowledgement, ...]:
-    """Acknowledgements, with the place they are about in the model's form."""
+    """Acknowledgements, each with the full form of the place it is about."""
+    pools = {name: host.pool for name, host in context.hosts.items()}
     made = []
     for index, shape in enumerate(context.shape.accept):
         place: Path = ("accept", index)
-        at = canonical(split(shape.at, _known(context)))
+        at = split(shape.at, _known(context))
         _complain_unknown_place(context, (*place, "at"), at)
-        made.append(Acknowledgement(finding=shape.finding, at=at, reason=shape.reason, place=place))
+        made.append(
+            Acknowledgement(finding=shape.finding, at=full(at, pools), reason=shape.reason, place=place)
+        )
     return tuple(made)
 
 
-def _known(context: Context) -> dict[str, Iterable[str]]:
+def _known(context: Context) -> dict[str, frozenset[str]]:
     return {
-        "fabrics": context.fabrics,
-        "hosts": context.hosts,
-        "networks": context.networks,
-        "pools": context.pools,
-        "port_groups": context.groups_named,
-        "storage": {pool for pool, _ in context.storage},
-        "switches": context.switches,
-        "vms": context.vms,
+        "fabrics": frozenset(context.fabrics),
+        "hosts": frozenset(context.hosts),
+        "networks": frozenset(context.networks),
+        "pools": frozenset(context.pools),
+        "port_groups": frozenset(context.groups_named),
+        "switches": frozenset(context.switches),
+        "vms": frozenset(context.vms),
     }
 
 
 def split(text: str, known: Mapping[str, Iterable[str]]) -> Path:
-    """Split `networks.LAN.subnet` or `vms.web1.nics[0]`. Names may contain dots: known ones are kept whole."""
+    """Split `networks.LAN.subnet` or `vms.web1.nics[0]`. Names may contain dots: known ones stay whole."""
     root, _, rest = text.partition(".")
-    whole = sorted(
-        (n for n in known.get(root, ()) if rest == n or rest.startswith((f"{n}.", f"{n}["))), key=len
+    whole = max(
+        (n for n in known.get(root, ()) if f"{rest}.".startswith((f"{n}.", f"{n}["))), key=len, default=""
     )
-    parts: list[str | int] = [root] if root else []
-    if whole:
-        parts.append(whole[-1])
-        rest = rest[len(whole[-1]) :]
-    parts.extend(_parts(rest))
-    return tuple(parts)
+    parts = [root, *([whole] if whole else []), *_parts(rest[len(whole) :])]
+    return tuple(part for part in parts if part != "")
 
 
 def _parts(text: str) -> Iterator[str | int]:
@@ -69,41 +59,47 @@ def _parts(text: str) -> Iterator[str | int]:
             yield int(word[1:]) if word.startswith("[") else word
 
 
-def canonical(path: Path) -> Path:
-    """`pools.P.hosts.H…` is `hosts.H…`, for hosts have names of their own; likewise storage."""
-    if len(path) >= 4 and path[0] == "pools" and path[2] == "hosts":
-        return ("hosts", *path[3:])
-    if len(path) >= 4 and path[0] == "pools" and path[2] == "storage":
-        return ("storage", path[1], *path[3:])
+def full(path: Path, pools: Mapping[str, str]) -> Path:
+    """Return the full form of a place; `pools` gives each host's pool."""
+    if len(path) > 1 and path[0] == "hosts" and str(path[1]) in pools:
+        return ("pools", pools[str(path[1])], *path)
     return path
 
 
 def _complain_unknown_place(context: Context, path: Path, at: Path) -> None:
-    if at[0] not in _ROOTS:
-        context.complain_unknown(path, "place", str(at[0]), _ROOTS)
-        return
-    names = _known(context).get(str(at[0]))
-    if names is not None and len(at) > 1 and at[1] not in names:
-        context.complain_unknown(path, str(at[0]).removesuffix("s"), str(at[1]), list(names))
+    known = _known(context)
+    root = str(at[0]) if at else ""
+    if root not in known and root not in {"accept", "guard", "removed"}:
+        context.complain_unknown(path, "place", root, list(known))
+    elif len(at) > 1 and root in known and str(at[1]) not in known[root]:
+        context.complain_unknown(path, root.removesuffix("s"), str(at[1]), sorted(known[root]))
 
 
-def candidates(path: Path, pools: Mapping[str, str], templates: Mapping[str, str]) -> Iterator[Path]:
-    """Places in the file where a place of the model may stand, the likeliest first.
+def candidates(path: Path, pools: Mapping[str, str], origins: Mapping[str, str]) -> Iterator[Path]:
+    """Places of the file where a place of the model may be written, the likeliest first.
 
-    `pools` gives each host's pool, `templates` the name a network was expanded from.
+    `pools` gives each host's pool, `origins` the network key that a network or port group comes from.
     """
-    head = path[0] if path else ""
-    if head == "hosts" and len(path) > 1 and str(path[1]) in pools:
-        pool = pools[str(path[1])]
-        yield ("pools", pool, "hosts", *path[1:])
-        if len(path) > 3:
-            yield ("pools", pool, *path[2:])
-    elif head == "storage" and len(path) > 2:
-        yield ("pools", path[1], "storage", *path[2:])
-    elif head == "networks" and len(path) > 1:
-        yield ("networks", templates.get(str(path[1]), path[1]), *path[2:])
-    elif head == "port_groups" and len(path) > 1:
+    path = full(path, pools)
+    if len(path) > 1 and path[0] == "networks":
+        yield ("networks", origins.get(str(path[1]), path[1]), *path[2:])
+    elif len(path) > 3 and path[0] == "fabrics" and path[2] == "port_groups":
+        yield from candidates(path[2:], pools, origins)
+    elif len(path) > 1 and path[0] == "port_groups":
         yield path
-        yield ("networks", templates.get(str(path[-1]), path[-1]))
+        yield ("networks", origins.get(str(path[1]), path[1]))
     else:
         yield path
+        if len(path) > 4 and path[0] == "pools" and path[2] == "hosts":
+            yield from _host_candidates(path)
+
+
+def _host_candidates(path: Path) -> Iterator[Path]:
+    """A host's address may be named by its network alone, its internal fabric by the fabric's name."""
+    host, rest = path[:4], path[4:]
+    yield (*host, "addresses", *rest)
+    if rest[0] in _FROM_POOL:
+        yield (*path[:2], *rest)
+    if rest[0] == "attach":
+        yield (*host, "attach", "none", *rest[2:])
+        yield (*path[:2], "attach", "none", *rest[2:])

@@ -29,8 +29,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def resolve_vms(context: Context) -> None:
     """Every VM."""
     stores: dict[str, list[str]] = {}
-    for pool, name in context.storage:
-        stores.setdefault(pool, []).append(name)
+    for owner, storage in context.storage:
+        stores.setdefault(owner, []).append(storage)
     for name, shape in context.shape.vms.items():
         pool = _pool(context, name, shape)
         if pool is not None:
@@ -139,14 +139,17 @@ _Place = tuple[str, str, str | None, Mtu]
 def _place(context: Context, path: Path, nic: VmNicShape) -> _Place | None:
     if nic.network is not None:
         network = context.network((*path, "network"), nic.network)
-        return _on_network(context, network.name) if network else None
+        return _on_network(context, (*path, "network"), network.name) if network else None
     if nic.port_group is not None:
         return _on_group(context, (*path, "port_group"), nic.port_group)
     return _by_name(context, path, nic.name or "")
 
 
-def _on_network(context: Context, name: str) -> _Place:
+def _on_network(context: Context, path: Path, name: str) -> _Place | None:
     network = context.networks[name]
+    if name not in context.group_of:
+        context.complain(path, f"network {show(name)} has no port group", hint="it says port_group: false")
+        return None
     return network.fabric, context.group_of[name], name, network.mtu
 
 
@@ -177,7 +180,7 @@ def _by_name(context: Context, path: Path, name: str) -> _Place | None:
                 f"{show(name)} is a network and another port group",
                 hint=f"write {{network: {name}}} or {{port_group: {name}}}",
             )
-        return _on_network(context, name)
+        return _on_network(context, path, name)
     if groups:
         return _on_group(context, path, name)
     context.complain_unknown(path, "network or port group", name, [*context.networks, *context.groups_named])
