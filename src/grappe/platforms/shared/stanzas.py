@@ -1,0 +1,249 @@
+"""ifupdown: what the next boot will bring, one file of ours per interface, a foreign stanza adopted in place.
+
+A foreign stanza is taken over by commenting its lines out where they stand, each with a prefix that names the
+interface, so that giving it back restores the file byte by byte. Format: interfaces(5) of Debian's ifupdown;
+the ovs_* options: README.Debian of openvswitch-switch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+
+from grappe.graph.change import Change
+from grappe.graph.resource import Key, Resource, Value
+from grappe.model.script import Answer, Command, command
+from grappe.platforms.shared import ovs_values
+from grappe.platforms.shared.network_spec import BridgeSpec, LinkSpec, PortSpec
+
+STANZA = "stanza"
+FOLDER = "/etc/network/interfaces.d"
+HEADER = "# Managed by Grappe: changes made here by hand are reported as drift."
+
+QUESTION = command(
+    "sh",
+    "-c",
+    "for f in /etc/network/interfaces /etc/network/interfaces.d/*; do"
+    ' [ -f "$f" ] && printf "\\001%s\\n" "$f" && cat "$f"; done; true',
+    check=False,
+)
+
+_STARTS = ("iface", "mapping", "auto", "source", "source-directory", "no-auto-down", "no-scripts", "rename")
+
+# Both programs edit one file in place, atomically, keeping its mode; $1 is the interface, $2 the file.
+_OUT = """
+[ -f "$2" ] || exit 0
+cp -p "$2" "$2.grappe-new" && awk -v dev="$1" '
+/^[ \\t]*(iface|mapping|auto|allow-[^ \\t]+|source|source-directory|no-auto-down|no-scripts|rename)[ \\t]/ {
+  inside = ($1 == "iface" && $2 == dev) }
+{ ours = ($1 == "auto" || $1 ~ /^allow-/) && $2 == dev && NF == 2
+  if (inside || ours) print "#grappe:" dev "# " $0; else print }
+' "$2" > "$2.grappe-new" && mv "$2.grappe-new" "$2"
+"""
+_BACK = """
+[ -f "$2" ] || exit 0
+cp -p "$2" "$2.grappe-new" && awk -v dev="$1" '
+BEGIN { mark = "#grappe:" dev "# " }
+index($0, mark) == 1 { print substr($0, length(mark) + 1); next }
+{ print }
+' "$2" > "$2.grappe-new" && mv "$2.grappe-new" "$2"
+"""
+_WRITE = 'umask 022; cat > "$1.grappe-new" && chmod 0644 "$1.grappe-new" && mv "$1.grappe-new" "$1"'
+
+
+@dataclass(slots=True)
+class Found:
+    """Stanzas of one interface as the files have them."""
+
+    file: str
+    marked: bool
+    lines: list[str] = field(default_factory=list)
+
+    def option(self, name: str) -> str | None:
+        """The first value of an option, or None."""
+        return next(
+            (w[1].strip() for line in self.lines if (w := line.split(None, 1))[0] == name and w[1:]), None
+        )
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> tuple[dict[str, Found], bool]:
+    """Stanzas per interface in the answer to QUESTION, and whether the main file sources the folder.
+
+    Lines are kept without indentation, comments and blank lines dropped.
+    """
+    found: dict[str, Found] = {}
+    sourced = False
+    for block in text.split("\x01")[1:]:
+        file, _, content = block.partition("\n")
+        marked = content.startswith(HEADER)
+        current: str | None = None
+        for raw in content.splitlines():
+            line = raw.strip()
+            if not line or line.startswith("#"):
+                continue
+            word, *rest = line.split()
+            sourced |= word in ("source", "source-directory") and FOLDER in line
+            if word == "auto" or word.startswith("allow-"):
+                current = None
+                for device in rest:
+                    _add(found, device, file, marked, f"{word} {device}")
+            elif word in _STARTS:
+                current = rest[0] if word == "iface" and rest else None
+                if current:
+                    _add(found, current, file, marked, line)
+            elif current:
+                _add(found, current, file, marked, line)
+    return found, sourced
+
+
+def _add(found: dict[str, Found], device: str, file: str, marked: bool, line: str) -> None:
+    entry = found.setdefault(device, Found(file, marked))
+    if entry.marked and not marked:  # a foreign stanza beside ours is the one to speak about
+        found[device] = entry = Found(file, marked)
+    if entry.marked == marked:
+        entry.lines.append(line)
+
+
+def understand(scope: str, answer: Answer) -> tuple[list[Resource], dict[str, Value]]:
+    """A resource per interface that has stanzas (loopback left out), and the fact `interfaces.d`."""
+    found, sourced = parse(answer.out)
+    resources = [
+        Resource(
+            Key(scope, STANZA, device),
+            persistent={"file": entry.file, "lines": tuple(entry.lines)},
+            marked=entry.marked,
+        )
+        for device, entry in found.items()
+        if device != "lo"
+    ]
+    return resources, {"interfaces.d": sourced}
+
+
+def adequate(seen: Resource | None, spec: LinkSpec) -> bool:
+    """Whether a foreign stanza already brings what is declared, so that there is nothing to take over."""
+    if seen is None or seen.marked or spec.kind != "nic":
+        return False
+    lines = seen.persistent["lines"]
+    entry = Found("", False, [str(line) for line in lines] if isinstance(lines, tuple) else [])
+    if not any(line.split()[0] in ("auto", "allow-hotplug") for line in entry.lines):
+        return False
+    if int(entry.option("mtu") or 1500) != spec.mtu or entry.option("ovs_type"):
+        return False
+    if spec.addresses is None:
+        return True
+    return _stanza_addresses(entry) == set(spec.addresses) and _gateways(entry) == set(spec.gateways)
+
+
+def _stanza_addresses(entry: Found) -> set[str]:
+    address, netmask = entry.option("address"), entry.option("netmask")
+    if address is None:
+        return set()
+    return {str(ip_interface(address if "/" in address or netmask is None else f"{address}/{netmask}"))}
+
+
+def _gateways(entry: Found) -> set[str]:
+    gateway = entry.option("gateway")
+    return {gateway} if gateway else set()
+
+
+# --- wanting -----------------------------------------------------------------------------------------------
+
+
+def resource(scope: str, device: str, lines: Iterable[str], *, path: bool) -> Resource:
+    """The resource of an interface's stanzas in a file of ours."""
+    persistent: dict[str, Value] = {"file": f"{FOLDER}/grappe-{device}", "lines": tuple(lines)}
+    return Resource(Key(scope, STANZA, device), persistent=persistent, path=path)
+
+
+def bridge_lines(spec: BridgeSpec, link: LinkSpec, ports: Iterable[PortSpec]) -> Iterator[str]:
+    """Stanzas of a bridge, its own port included."""
+    extra = [f"set bridge {spec.name} other_config:hwaddr={spec.hwaddr}"]
+    extra[0] += f" stp_enable={str(spec.stp).lower()} rstp_enable={str(spec.rstp).lower()}"
+    extra[0] += f" datapath_type={spec.datapath}" if spec.datapath != "system" else ""
+    extra.append(f"set port {spec.name} {_columns(spec.local.native, frozenset(spec.local.tagged))}")
+    extra.append(f"set interface {spec.name} mtu_request={spec.mtu}")
+    names = [p.name for p in ports if p.bridge == spec.name and not p.members]
+    options = ["ovs_type OVSBridge", *([f"ovs_ports {' '.join(names)}"] if names else [])]
+    options.append("ovs_extra " + " -- ".join(extra))
+    yield f"auto {spec.name}"
+    yield f"allow-ovs {spec.name}"
+    yield from _interface(link, options)
+
+
+def port_lines(spec: PortSpec, link: LinkSpec) -> Iterator[str]:
+    """Stanzas of a bridge's port: an uplink or an internal one."""
+    columns = _columns(spec.carriage.native, frozenset(spec.carriage.tagged))
+    options = [f"ovs_type {'OVSIntPort' if spec.internal else 'OVSPort'}", f"ovs_bridge {spec.bridge}"]
+    options.append(f"ovs_options {columns}")
+    if spec.internal:
+        options.append(f'ovs_extra set interface {spec.name} mtu_request={spec.mtu} mac=\\"{spec.mac}\\"')
+    yield f"allow-{spec.bridge} {spec.name}"
+    yield from _interface(link, options)
+
+
+def plain_lines(link: LinkSpec) -> Iterator[str]:
+    """Stanzas of a NIC that is in no bridge of its own name: an address holder, or a bond's member."""
+    yield f"auto {link.device}"
+    yield from _interface(link, [])
+
+
+def _columns(native: Value, tagged: Value) -> str:
+    return " ".join(f"{name}={value}" for name, value in ovs_values.columns(native, tagged) if value)
+
+
+def _interface(link: LinkSpec, options: list[str]) -> Iterator[str]:
+    """One `iface` stanza per address; everything but the address stands in the first."""
+    addresses = list(link.addresses or ())
+    yield f"iface {link.device} {_method(addresses[0] if addresses else None)}"
+    yield from options
+    if not link.ipv6 and link.addresses is not None:
+        yield f"pre-up sysctl -q -w net/ipv6/conf/{link.device}/disable_ipv6=1 || true"
+    yield f"mtu {link.mtu}"
+    for number, address in enumerate(addresses):
+        if number:
+            yield f"iface {link.device} {_method(address)}"
+        yield f"address {address}"
+        version = ip_interface(address).version
+        yield from (f"gateway {g}" for g in link.gateways if ip_interface(g).version == version)
+        if not number and link.dns:
+            yield f"dns-nameservers {' '.join(link.dns)}"
+    if not addresses:
+        yield f"up ip link set dev {link.device} up"
+
+
+def _method(address: str | None) -> str:
+    if address is None:
+        return "inet manual"
+    return "inet6 static" if ip_interface(address).version == 6 else "inet static"
+
+
+# --- changing ----------------------------------------------------------------------------------------------
+
+
+def commands(changes: Iterable[Change]) -> Iterator[Command]:
+    """Write, remove, take over or give back."""
+    for change in changes:
+        device = change.key.name
+        before = change.before if change.before != change.after else None
+        if before is not None and not before.marked:
+            yield command("sh", "-c", _OUT, "sh", device, str(before.persistent["file"]))
+        elif before is not None and (change.after is None or not change.after.marked):
+            yield command("rm", "-f", "--", str(before.persistent["file"]))
+        if change.after is not None and not change.after.marked:
+            yield command("sh", "-c", _BACK, "sh", device, str(change.after.persistent["file"]))
+        elif change.after is not None:
+            yield _write(str(change.after.persistent["file"]), change.after.persistent["lines"])
+
+
+def _write(file: str, lines: Value) -> Command:
+    body = [_indented(str(line)) for line in lines] if isinstance(lines, tuple) else []
+    return command("sh", "-c", _WRITE, "sh", file, stdin="\n".join([HEADER, *body, ""]))
+
+
+def _indented(line: str) -> str:
+    word = line.split()[0]
+    return line if word in _STARTS or word.startswith("allow-") else "    " + line
