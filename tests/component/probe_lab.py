@@ -229,7 +229,8 @@ class Lab:
         points = [point for host in self.hosts for point in host_points(host)]
         everywhere = trunk()
         points += [
-            Point("sw", f"sfp{n}", Kind.SWITCH_PORT, everywhere) for n in range(1, len(self.hosts) + 1)
+            Point("sw", f"sfp{n}", Kind.SWITCH_PORT, everywhere, peer=(host, "eth1"))
+            for n, host in enumerate(self.hosts, 1)
         ]
         plan = Plan("laboratory", tuple(Network(name, MTU[name]) for name in MTU), tuple(points))
         return Plan(plan.site, plan.networks, plan.points, jumbo_pairs(plan, ["STORAGE"]))
@@ -251,7 +252,7 @@ def host_points(host: str) -> list[Point]:
         Point(host, "", Kind.HOST_PORT, absent, frozenset({"DMZ", "APP"}), temporary=Temporary("br0"))
     )
     points.append(Point(host, "vnet0", Kind.GUEST_PORT, (("WEB", None),), label="guest of " + host))
-    points.append(Point(host, "eth1", Kind.UPLINK, trunk()))
+    points.append(Point(host, "eth1", Kind.UPLINK, trunk(), peer=("sw", f"sfp{host[1:]}")))
     return points
 
 

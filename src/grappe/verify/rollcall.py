@@ -75,12 +75,13 @@ class Point:
     speaks: frozenset[str] = frozenset()
     label: str = ""
     bundle: str = ""
+    peer: tuple[str, str] | None = None
     temporary: Temporary | None = None
 
     def __str__(self) -> str:
         """The point as messages name it."""
         if self.temporary:
-            return f"{self.device} {self.temporary.bridge}"
+            return f"{self.device} {self.temporary.bridge} (probe)"
         return f"{self.device} {self.interface}" + (f" ({self.label})" if self.label else "")
 
 
@@ -133,6 +134,12 @@ class Plan:
     def speaker(self, voice: int) -> Point:
         """Return the point whose voice this is."""
         return self.points[self.voices[voice].point]
+
+    def tag(self, network: str) -> int | None:
+        """Return a network's VLAN tag, from any point that carries it tagged; None for a native one."""
+        return next(
+            (tag for point in self.points for name, tag in point.carries if name == network and tag), None
+        )
 
     def expected(self, voice: int, point: int) -> Tags | None:
         """Return the tags with which the point ought to hear the voice; None where it must not."""
@@ -333,8 +340,13 @@ def _wrong_tags(plan: Plan, point: int, frames: Iterable[Heard], expected: Tags)
     return State.DEAF if access and expected not in seen else State.LEAK
 
 
+def _named(plan: Plan, voice: int) -> str:
+    return f"{plan.speaker(voice)} on {plan.voices[voice].network}"
+
+
 def _absent(ledger: _Ledger, voice: int, point: int, expected: Tags | None) -> Cell:
     """Judge a cell where no frame was delivered."""
+    plan = ledger.plan
     if reason := ledger.silent[voice] or ledger.unheard[point]:
         return Cell(State.UNPROVED, reason)
     if lost := ledger.lost(point):
@@ -342,9 +354,11 @@ def _absent(ledger: _Ledger, voice: int, point: int, expected: Tags | None) -> C
     if expected is not None:
         return Cell(State.DEAF)
     if voice not in ledger.controlled:
-        return Cell(State.UNPROVED, "no positive control: nobody who should hear this voice heard it")
+        return Cell(
+            State.UNPROVED, f"no positive control: nobody who should hear {_named(plan, voice)} heard it"
+        )
     if point not in ledger.listening:
-        return Cell(State.UNPROVED, "no positive control: the listener heard nothing at all")
+        return Cell(State.UNPROVED, f"no positive control: {plan.points[point]} heard nothing at all")
     return Cell(State.ISOLATED)
 
 
