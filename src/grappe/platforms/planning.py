@@ -1,0 +1,112 @@
+"""From a site and what was seen of it to one plan over all scopes. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from grappe.graph.change import Difference, diff
+from grappe.graph.plan import Plan, build
+from grappe.graph.resource import Key, KindRules, Observation, Refusal, Resource
+from grappe.model.site import Site
+from grappe.platforms.base import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen of a site: an observation per scope that answered, a reason per scope that did not."""
+
+    observations: Mapping[str, Observation]
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def resources(self) -> dict[Key, Resource]:
+        """Everything seen, over all scopes."""
+        return {k: r for o in self.observations.values() for k, r in o.resources.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the operator said on the command line."""
+
+    adopt: tuple[str, ...] = ()
+    """Keys, or patterns of keys (`h1/stanza/*`), that may be taken over."""
+    only: frozenset[str] = frozenset()
+    """Scopes to plan for; empty: all."""
+
+    def adopted(self, key: Key) -> bool:
+        """Whether a foreign object may be taken over."""
+        return any(p == "all" or fnmatch.fnmatchcase(str(key), p) for p in self.adopt)
+
+
+NO_CHOICES = Choices()
+
+
+def compare(
+    site: Site, survey: Survey, platforms: Mapping[str, Platform], choices: Choices = NO_CHOICES
+) -> Difference:
+    """The difference between a site and what was seen, over the chosen scopes that answered."""
+    desired = [
+        platforms[scope].lower(site, scope, observation)
+        for scope, observation in sorted(survey.observations.items())
+        if not choices.only or scope in choices.only
+    ]
+    chosen = {s: o for s, o in survey.observations.items() if not choices.only or s in choices.only}
+    seen = {k: r for o in chosen.values() for k, r in o.resources.items()}
+    return diff(desired, seen, kinds_of(platforms.values()), choices.adopted)
+
+
+def plan_site(
+    site: Site,
+    digest: str,
+    survey: Survey,
+    platforms: Mapping[str, Platform],
+    choices: Choices = NO_CHOICES,
+) -> Plan:
+    """The plan that takes a site from what was seen to what is declared."""
+    difference = compare(site, survey, platforms, choices)
+    frozen = dict(survey.unknown)
+    frozen |= {s: "left out by --only" for s in survey.observations if choices.only and s not in choices.only}
+    return build(
+        difference,
+        survey.resources,
+        kinds_of(platforms.values()),
+        lambda scope: platforms[scope],
+        site=site.name,
+        digest=digest,
+        frozen=frozen,
+        coupled=coupled(site),
+    )
+
+
+def unknown_choices(choices: Choices, survey: Survey) -> tuple[Refusal, ...]:
+    """Words of the operator that match nothing that was seen."""
+    keys = [str(k) for k in survey.resources]
+    return tuple(
+        Refusal("unknown-adopt", p, "matches nothing that was seen", "see the keys in `grappe plan`")
+        for p in choices.adopt
+        if p != "all" and not fnmatch.filter(keys, p)
+    )
+
+
+def kinds_of(platforms: Iterable[Platform]) -> dict[str, KindRules]:
+    """Rules of all kinds that the platforms know."""
+    return {k: r for p in platforms for k, r in p.kinds.items()}
+
+
+def coupled(site: Site) -> tuple[tuple[str, str], ...]:
+    """Pairs of devices that a cable joins: their guarded changes stand and fall together."""
+    pairs = {
+        (host.name, nic.cable.switch)
+        for host in site.hosts.values()
+        for nic in host.nics.values()
+        if nic.cable is not None
+    }
+    pairs |= {
+        (switch.name, port.to.switch)
+        for switch in site.switches.values()
+        for port in switch.ports.values()
+        if port.to is not None
+    }
+    return tuple(sorted(pairs))
