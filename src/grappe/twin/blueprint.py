@@ -105,7 +105,7 @@ class Cable:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An unmanaged switch, or the outside: everything plugged in hears everything."""
+    """An unmanaged switch, or the outside; it carries tagged frames as they come."""
 
     name: str
     mtu: int = GENEROUS_MTU
@@ -205,7 +205,7 @@ def _cable(raw: dict[str, Any]) -> Cable:
 
 def _problems(blueprint: Blueprint) -> Iterator[str]:
     if not LAB_NAME.match(blueprint.name):
-        yield f"name {blueprint.name!r}: letters, digits, '-', '_' and '.', at most 40, first a letter or digit"
+        yield f"name {blueprint.name!r}: not 1 to 40 letters, digits, '-', '_' and '.'"
     yield from _repeated("node", [one.name for one in blueprint.nodes])
     yield from _repeated("segment", [one.name for one in blueprint.segments])
     for node in blueprint.nodes:
@@ -237,7 +237,7 @@ def _node_problems(node: Node) -> Iterator[str]:
 
 def _nic_problems(node: Node, nic: Nic) -> Iterator[str]:
     if not LINK_NAME.match(nic.name) or nic.name in {"lo", ".", ".."}:
-        yield f"NIC {node.name}/{nic.name}: not a network interface name (1 to 15 bytes, no space, '/' or ':')"
+        yield f"NIC {node.name}/{nic.name}: not an interface name (1 to 15 bytes, no space, '/' or ':')"
     if nic.mac and (not MAC.match(nic.mac) or int(nic.mac[:2], 16) & 1):
         yield f"NIC {node.name}/{nic.name}: {nic.mac!r} is not a unicast MAC address"
     if not 68 <= nic.mtu <= 65535:
