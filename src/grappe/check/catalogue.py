@@ -8,9 +8,33 @@ from textwrap import fill
 from types import MappingProxyType, ModuleType
 
 from grappe.check.code import Code
-from grappe.check.codes import accept, addressing, cabling, mtu, vlans
+from grappe.check.codes import (
+    accept,
+    addressing,
+    bonds,
+    cabling,
+    capacity,
+    lockout,
+    mtu,
+    naming,
+    registered,
+    spof,
+    vlans,
+)
 
-_MODULES: tuple[ModuleType, ...] = (addressing, cabling, vlans, mtu, accept)
+_MODULES: tuple[ModuleType, ...] = (
+    addressing,
+    cabling,
+    vlans,
+    mtu,
+    bonds,
+    spof,
+    lockout,
+    capacity,
+    registered,
+    naming,
+    accept,
+)
 
 
 def _collect(modules: Iterable[ModuleType]) -> Mapping[str, Code]:

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from grappe.check import addressing, cabling, macs, mtu, paths, places, vlans
+from grappe.check import (
+    addressing,
+    bonds,
+    cabling,
+    capacity,
+    lockout,
+    loops,
+    macs,
+    mtu,
+    naming,
+    paths,
+    places,
+    registered,
+    spof,
+    vlans,
+)
 from grappe.check.accept import acknowledge
 from grappe.check.catalogue import CATALOGUE
 from grappe.check.view import View
@@ -21,6 +36,13 @@ CONCERNS: tuple[Concern, ...] = (
     vlans.findings,
     paths.findings,
     mtu.findings,
+    bonds.findings,
+    loops.findings,
+    spof.findings,
+    lockout.findings,
+    capacity.findings,
+    registered.findings,
+    naming.findings,
 )
 
 _RANK = {Severity.ERROR: 0, Severity.RISK: 1, Severity.WARNING: 2, Severity.INFO: 3}

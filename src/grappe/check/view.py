@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from grappe.check.places import natural
-from grappe.model.site import Attachment, Host, Nic, PortGroup, PortRef, Site, Vm, VmNic
+from grappe.model.site import Attachment, Bond, Host, Nic, PortGroup, PortRef, Site, Vm, VmNic
 from grappe.model.topology import SwitchPortProfile, port_claims
 
 
@@ -98,6 +98,39 @@ class View:
             if port.to is not None
         }
         return tuple(Link(a, b) for a, b in sorted(pairs, key=lambda pair: (str(pair[0]), str(pair[1]))))
+
+    def profiles_of(self, switch: str) -> tuple[SwitchPortProfile, ...]:
+        """Profiles of a switch's ports."""
+        return self._by_switch.get(switch, ())
+
+    @cached_property
+    def _by_switch(self) -> Mapping[str, tuple[SwitchPortProfile, ...]]:
+        found: defaultdict[str, list[SwitchPortProfile]] = defaultdict(list)
+        for profile in self.profiles.values():
+            found[profile.port.switch].append(profile)
+        return {switch: tuple(profiles) for switch, profiles in found.items()}
+
+    @cached_property
+    def peers(self) -> Mapping[tuple[str, str], tuple[PortRef, ...]]:
+        """Ports at the other ends of a switch port's cables, by switch and port."""
+        found: defaultdict[tuple[str, str], list[PortRef]] = defaultdict(list)
+        for link in self.links:
+            found[link.a.switch, link.a.port].append(link.b)
+            found[link.b.switch, link.b.port].append(link.a)
+        return {port: tuple(others) for port, others in found.items()}
+
+    def bond_at(self, ref: PortRef) -> Bond | None:
+        """The declared bond of a switch that a port is a member of."""
+        return self._switch_bonds.get((ref.switch, ref.port))
+
+    @cached_property
+    def _switch_bonds(self) -> Mapping[tuple[str, str], Bond]:
+        return {
+            (switch.name, member): bond
+            for switch in self.site.switches.values()
+            for bond in sorted(switch.bonds.values(), key=lambda b: b.name, reverse=True)
+            for member in bond.members
+        }
 
     @cached_property
     def plugs(self) -> Mapping[PlugKey, tuple[Plug, ...]]:
