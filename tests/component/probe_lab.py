@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -109,6 +110,7 @@ def inner(hosts: int) -> None:
         print("host", file=nodes[name].stdin, flush=True)
     for name in names[1:]:
         answer(nodes[name])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # process 1 here: what loses its parent is reaped
     print(json.dumps({name: process.pid for name, process in nodes.items()}), flush=True)
     sys.stdin.read()
 

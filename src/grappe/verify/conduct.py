@@ -7,6 +7,7 @@ quiet moment for leaks has passed.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import json
@@ -63,10 +64,11 @@ class _Line:
         self.errors: dict[tuple[int, int], str] = {}
         self.heard: dict[tuple[int, int, int, Tags, bool], Heard] = {}
         self.drops: dict[int, int] = {}
+        self.ports: tuple[str, ...] = ()
         self.left: tuple[str, ...] = ()
         self.skew = 0.0
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._noise: list[str] = []
+        self._noise: collections.deque[str] = collections.deque(maxlen=20)
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: tuple[IO[bytes], ...] = ()
         self._threads: list[threading.Thread] = []
@@ -103,10 +105,11 @@ class _Line:
 
     def _read(self) -> None:
         for line in self._pipes[1]:
-            try:
-                self._answers.put(json.loads(line))
-            except ValueError:
+            answer = _answer(line)
+            if answer is None:
                 self._noise.append(line.decode("utf-8", "replace"))
+            else:
+                self._answers.put(answer)
         self._answers.put(None)
 
     def _read_noise(self) -> None:
@@ -141,13 +144,15 @@ class _Line:
 
     def close(self, deadline: float) -> None:
         """End the probe: a stop, the end of its input, and in the end its process on this side."""
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None:
             return
         if self.lively:
             self.order(do="stop")
             bye = self.await_event("bye", deadline)
-            self.left = tuple(bye["left"]) if bye else ()
-        self._hang_up(self._process)
+            self.left = tuple(bye["left"]) if bye else self.ports
+            self.reason = ""  # it answered all that was asked of it before
+        self._hang_up(process)
 
     def _hang_up(self, process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError):  # what was unsent had no reader any more
@@ -189,6 +194,15 @@ class _Line:
         return Report(
             self.device, self.reason, self.faces, self.sent, self.errors, heard, self.drops, self.left
         )
+
+
+def _answer(line: bytes) -> dict[str, Any] | None:
+    """Read one line from a probe; None when it is something else, such as a login message."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and "event" in answer else None
 
 
 def _name(text: str) -> tuple[int, int]:
@@ -281,6 +295,7 @@ class Conductor:
     def _set_up(self) -> None:
         asked = time.time()
         for line in self.lines.values():
+            line.ports = tuple(self._interface(n) for n in self._points_of(line.device) if self._port(n))
             line.order(**self._setup_order(line.device))
         for line, answer in self._gather("ready"):
             line.take_ready(answer, asked)
@@ -298,8 +313,11 @@ class Conductor:
         point = self.plan.points[number]
         return f"gp{self.nonce[:7]}{number:x}" if point.temporary else point.interface
 
+    def _points_of(self, device: str) -> list[int]:
+        return [number for number, point in enumerate(self.plan.points) if point.device == device]
+
     def _setup_order(self, device: str) -> dict[str, object]:
-        mine = [number for number, point in enumerate(self.plan.points) if point.device == device]
+        mine = self._points_of(device)
         networks = {network.name: number for number, network in enumerate(self.plan.networks)}
         voices = [
             [number, voice.point, networks[voice.network], voice.tag]

@@ -497,7 +497,7 @@ def _unproved(call: RollCall) -> list[Problem]:
 
 
 def _leftovers(call: RollCall) -> list[Problem]:
-    """Temporary ports that could not be removed."""
+    """Temporary ports that stayed, or whose end nobody confirmed."""
     return [
         Problem(
             State.UNPROVED,
@@ -505,8 +505,8 @@ def _leftovers(call: RollCall) -> list[Problem]:
             name,
             (),
             "the temporary port to be removed",
-            "it is still there",
-            f"ovs-vsctl failed; remove it by: ovs-vsctl del-port {name}",
+            "nobody confirmed that it is gone",
+            f"the device was busy or the line broke; see by `ovs-vsctl --if-exists del-port {name}`",
         )
         for report in call.reports.values()
         for name in report.left
