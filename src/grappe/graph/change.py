@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -111,25 +111,31 @@ def diff(
     seen: Mapping[Key, Resource],
     kinds: Mapping[str, KindRules],
     adopted: Callable[[Key], bool] = lambda _key: False,
+    *,
+    scopes: Iterable[str] = (),
 ) -> Difference:
     """Compare the desired resources of several scopes with the observed ones.
 
-    Only scopes that occur in `desired` are compared. `adopted` says which foreign objects the operator has
-    agreed to take over. Nothing that holds data is ever removed: it is reported as undeclared.
+    Only scopes that occur in `desired` or are named in `scopes` are compared: name those that shall be left
+    with nothing. What is seen of other scopes counts for needs and claims only. `adopted` says which foreign
+    objects the operator has agreed to take over. Nothing that holds data is ever removed: it is reported as
+    undeclared. A key that `desired` refuses is left as it is.
     """
+    parts = tuple(desired)
     collector = _Collector(seen, kinds, adopted)
-    for part in desired:
+    for part in parts:
         collector.refusals.extend(part.refusals)
         for wanted in part.resources:
             collector.wanted(wanted)
         for key in part.absent:
             collector.absent(key)
-    collector.leftovers()
+    declared = {k.scope for k in collector.known}
+    collector.leftovers(declared | set(scopes), {r.where for part in parts for r in part.refusals})
     return Difference(
         changes=tuple(sorted(collector.changes, key=lambda c: c.key)),
         foreign=tuple(sorted(collector.foreign)),
         undeclared=tuple(sorted(collector.undeclared)),
-        refusals=tuple(collector.refusals),
+        refusals=tuple(sorted(collector.refusals, key=lambda r: (r.where, r.code, r.message))),
     )
 
 
@@ -150,6 +156,8 @@ class _Collector:
         """Sort one desired resource."""
         self.known.add(wanted.key)
         seen = self.seen.get(wanted.key)
+        if wanted.role is Role.DERIVED:
+            return
         if seen is None:
             self._missing(wanted)
         elif not settled(wanted, seen):
@@ -158,7 +166,7 @@ class _Collector:
     def _missing(self, wanted: Resource) -> None:
         if wanted.role is Role.OWNED:
             self.changes.append(Change(wanted.key, None, wanted))
-        elif wanted.role is Role.MANAGED:
+        else:
             hint = "is it declared under another name, or not plugged in?"
             self.refuse("missing", wanted.key, "is not there", hint)
 
@@ -183,15 +191,22 @@ class _Collector:
         seen = self.seen.get(key)
         if seen is None:
             return
-        if not seen.marked and not self.adopted(key):
+        if seen.role is not Role.OWNED:
+            self.refuse("part", key, "is declared absent but belongs to the device", "declare it otherwise")
+        elif self.kinds[key.kind].data:
+            hint = "deleting is a verb of its own: take it out of the declaration and delete it by name"
+            self.refuse("data", key, "is declared absent but holds data, which no plan deletes", hint)
+        elif not seen.marked and not self.adopted(key):
             self._unadopted(key, "is declared absent but was not made by Grappe")
         else:
             self.changes.append(Change(key, seen, None))
 
-    def leftovers(self) -> None:
-        """Sort what is there and not declared."""
+    def leftovers(self, scopes: Set[str], refused: Set[str]) -> None:
+        """Sort what is there and not declared, except what the declaration has but could not be lowered."""
         for key, seen in self.seen.items():
-            if key in self.known or seen.role is not Role.OWNED:
+            if key in self.known or seen.role is not Role.OWNED or key.scope not in scopes:
+                continue
+            if refused and str(key) in refused:
                 continue
             if not seen.marked:
                 self.foreign.append(key)
