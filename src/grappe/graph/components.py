@@ -34,6 +34,26 @@ def strong_components(graph: Mapping[int, Set[int]]) -> list[list[int]]:
     return search.found
 
 
+def circles(graph: Mapping[int, Set[int]]) -> list[list[int]]:
+    """Strongly connected components with more than one node.
+
+    What can be peeled off in topological order is in no circle; usually that is everything.
+    """
+    waiting = dict.fromkeys(graph, 0)
+    for followers in graph.values():
+        for follower in followers:
+            waiting[follower] += 1
+    ready = [n for n, count in waiting.items() if not count]
+    for node in ready:
+        del waiting[node]
+        for follower in graph[node]:
+            waiting[follower] -= 1
+            if not waiting[follower]:
+                ready.append(follower)
+    left = {n: graph[n] & waiting.keys() for n in waiting}
+    return [c for c in strong_components(left) if len(c) > 1]
+
+
 class _Tarjan:
     """State of one search: discovery order, low links, the stack of open nodes."""
 

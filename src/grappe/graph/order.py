@@ -1,41 +1,24 @@
-"""The order of changes: what must come before what, which changes are one, which wait for a guard.
+"""The order of changes: what must come before what, what is one step, and what cannot be placed at all.
 
 Three rules make the edges. What a resource needs is made before it. What is removed is needed by nothing
 any more. A claim goes from hand to hand in one group, so that nothing is ever held twice or, in between, by
-nobody. Kahn's algorithm with a heap gives an order in n log n that does not depend on the input's order;
-what is left over is a cycle, which Tarjan's algorithm finds and which becomes one group when it lies within
-one scope (Kahn 1962, Tarjan 1972).
+nobody. Besides, users of a resource follow its update where nothing speaks against it. Cycles within one
+scope become one group (Tarjan 1972 finds them); cycles over scopes are refused.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from grappe.graph.change import Action, Change
-from grappe.graph.components import UnionFind, strong_components
+from grappe.graph.change import Change
+from grappe.graph.components import UnionFind, circles
 from grappe.graph.resource import Key, KindRules, Refusal, Resource
+from grappe.graph.schedule import Edge, Group, schedule, sequence
 
 Claim = tuple[str, str]
 """Scope and token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Changes of one scope that are realised together, and the stage they may run in at the earliest.
-
-    Even stages run without a guard, odd ones under a guard.
-    """
-
-    changes: tuple[Change, ...]
-    stage: int
-
-    @property
-    def scope(self) -> str:
-        """The scope of all its changes."""
-        return self.changes[0].key.scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +30,61 @@ class Ordering:
 
 
 def order(
-    changes: Iterable[Change], seen: Mapping[Key, Resource], kinds: Mapping[str, KindRules]
+    changes: Iterable[Change],
+    seen: Mapping[Key, Resource],
+    kinds: Mapping[str, KindRules],
+    *,
+    refused: Set[Key] = frozenset(),
+    final: Callable[[Change], bool] = lambda _change: False,
 ) -> Ordering:
-    """Put changes in order. A change that cannot be placed is refused, with all that depend on it."""
-    return _Planner(changes, seen, kinds).run()
+    """Put changes in order. A change that cannot be placed is refused, with all that depend on it.
+
+    `refused` names resources that shall differ but may not be changed: what needs them is refused as well.
+    `final` says which changes cannot be undone: they come last, each alone.
+    """
+    planner = _Planner(changes, seen, kinds, refused)
+    planner.constrain()
+    planner.refuse_dependents()
+    planner.merge_circles()
+    planner.refuse_dependents()
+    members, successors = planner.groups_and_successors()
+    groups = schedule(members, successors, kinds, final)
+    return Ordering(groups, tuple(sorted(planner.refusals, key=lambda r: (r.where, r.code, r.message))))
 
 
 class _Planner:
     """One run of the ordering; indices into `self.changes` stand for changes."""
 
     def __init__(
-        self, changes: Iterable[Change], seen: Mapping[Key, Resource], kinds: Mapping[str, KindRules]
+        self,
+        changes: Iterable[Change],
+        seen: Mapping[Key, Resource],
+        kinds: Mapping[str, KindRules],
+        refused: Set[Key],
     ) -> None:
         self.changes = sorted(changes, key=lambda c: c.key)
-        self.seen, self.kinds = seen, kinds
+        self.seen, self.kinds, self.refused = seen, kinds, refused
         self.index = {c.key: i for i, c in enumerate(self.changes)}
         self.groups = UnionFind(len(self.changes))
-        self.edges: set[tuple[int, int]] = set()
+        self.edges: list[Edge] = []
+        """What must be so."""
+        self.wishes: list[Edge] = []
+        """What should be so: given up where it would make a circle over several scopes."""
+        self.hand_overs: list[Edge] = []
+        """(giver, taker), always of one group."""
         self.refusals: list[Refusal] = []
         self.broken: set[int] = set()
 
-    def run(self) -> Ordering:
-        """Find hand-overs and edges, drop what is impossible, order the rest."""
+    def constrain(self) -> None:
+        """Find hand-overs and edges, and refuse what is impossible whatever the order."""
         self._hand_over_claims()
-        self._edges_of_needs()
-        self._edges_of_removals()
-        self._drop_broken()
-        groups, successors = self._contract()
-        return Ordering(_schedule(groups, successors, self.kinds), tuple(self.refusals))
+        users = self._edges_of_needs()
+        self._edges_of_removals(users)
+        for removal, dependents in sorted(users.items()):
+            first, *more = sorted(set(dependents))
+            others = f" and {len(more)} more" if more else ""
+            hint = f"remove {first} or move it elsewhere first"
+            self._refuse(removal, "in-use", f"cannot go: {first}{others} still needs it", hint)
 
     def _refuse(self, index: int, code: str, message: str, hint: str) -> None:
         self.broken.add(index)
@@ -105,133 +115,128 @@ class _Planner:
             self._refuse(index, "claim", f"needs {token}, which {holder} holds", hint)
         else:
             self.groups.union(index, giver)
+            self.hand_overs.append((giver, index))
 
-    def _edges_of_needs(self) -> None:
+    def _edges_of_needs(self) -> dict[int, list[Key]]:
+        """Edges from makers to users; returns the removals of things that a change needs, with the users."""
+        contradicted: dict[int, list[Key]] = defaultdict(list)
         for index, change in enumerate(self.changes):
-            for need in sorted(change.after.needs if change.after else ()):
+            for need in sorted(change.after.needs) if change.after and change.after.needs else ():
                 maker = self.index.get(need)
-                made = self.changes[maker] if maker is not None else None
-                if made is not None and made.after is None:
-                    self._refuse(
-                        index, "need", f"needs {need}, which is to be removed", "keep one or the other"
-                    )
-                elif maker is not None and made is not None and made.before is None:
-                    self.edges.add((maker, index))
-                elif need not in self.seen:
-                    self._refuse(
-                        index, "need", f"needs {need}, which is not there", "declare it, or adopt it"
-                    )
+                if maker is None:
+                    self._need_unchanged(index, need)
+                elif self.changes[maker].after is None:
+                    contradicted[maker].append(change.key)
+                    hint = "keep one or the other"
+                    self._refuse(index, "need", f"needs {need}, which is to be removed", hint)
+                elif self.changes[maker].before is None:
+                    self.edges.append((maker, index))
+                else:
+                    self.wishes.append((maker, index))
+        return contradicted
 
-    def _edges_of_removals(self) -> None:
+    def _need_unchanged(self, index: int, need: Key) -> None:
+        if need in self.refused:
+            hint = f"see what is said about {need}"
+            self._refuse(index, "depends", f"needs {need}, which is refused", hint)
+        elif need not in self.seen:
+            self._refuse(index, "need", f"needs {need}, which is not there", "declare it, or adopt it")
+
+    def _edges_of_removals(self, users: dict[int, list[Key]]) -> None:
+        """Edges from those that leave to the removal; adds to `users` those that stay."""
         removed = {c.key for c in self.changes if c.after is None}
-        if not removed:
-            return
-        for key, resource in self.seen.items():
+        leaving: list[Edge] = []
+        for key, resource in self.seen.items() if removed else ():
             for need in resource.needs & removed:
-                self._leave(key, self.index[need])
+                leaver, removal = self.index.get(key), self.index[need]
+                after = self.changes[leaver].after if leaver is not None else None
+                if leaver is None or (after is not None and need in after.needs):
+                    users.setdefault(removal, []).append(key)
+                else:
+                    leaving.append((leaver, removal))
+        self.edges.extend(sorted(leaving))
 
-    def _leave(self, dependent: Key, removal: int) -> None:
-        leaver = self.index.get(dependent)
-        after = self.changes[leaver].after if leaver is not None else None
-        if leaver is None:
-            hint = f"remove or move {dependent} first"
-            self._refuse(removal, "in-use", f"cannot go: {dependent} still uses it", hint)
-        elif after is None or self.changes[removal].key not in after.needs:
-            self.edges.add((leaver, removal))
-
-    def _drop_broken(self) -> None:
+    def refuse_dependents(self) -> None:
         """Refuse, in turn, what depends on something refused or is one group with it."""
+        if not self.broken:
+            return
         members, after = defaultdict(list), defaultdict(list)
         for index in range(len(self.changes)):
             members[self.groups.find(index)].append(index)
-        for first, then in self.edges:
+        for first, then in [*self.edges, *self.wishes]:
             after[first].append(then)
-        queue = list(self.broken)
-        while queue:
-            index = queue.pop()
+        queue = sorted(self.broken)
+        for index in queue:
             for other in [*members[self.groups.find(index)], *after[index]]:
                 if other not in self.broken:
                     hint = "see the refusal it depends on"
                     self._refuse(other, "depends", f"depends on {self.changes[index].key}", hint)
                     queue.append(other)
 
-    def _contract(self) -> tuple[list[list[Change]], list[set[int]]]:
-        """Contract hand-overs and one-scope cycles into groups; returns groups and their successors."""
-        alive = [i for i in range(len(self.changes)) if i not in self.broken]
-        for component in self._cycles(alive):
-            scopes = {self.changes[i].key.scope for i in component}
-            if len(scopes) > 1:
+    def merge_circles(self) -> None:
+        """Make one group of changes of one scope that wait for each other; refuse circles over scopes."""
+        found = self._circles()
+        if any(self._wide(c) for c in found):
+            self._give_up_wishes(found)
+            found = self._circles()
+        for component in found:
+            if self._wide(component):
                 keys = ", ".join(str(self.changes[i].key) for i in component[:4])
                 hint = "make the change in two plans"
                 for index in component:
                     self._refuse(index, "cycle", f"waits in a circle over several devices ({keys} …)", hint)
-            for index in component[1:]:
-                self.groups.union(component[0], index)
-        self._drop_broken()
-        alive = [i for i in alive if i not in self.broken]
-        number: dict[int, int] = {}
-        groups: list[list[Change]] = []
-        for index in alive:
-            root = self.groups.find(index)
-            if root not in number:
-                number[root] = len(groups)
-                groups.append([])
-            groups[number[root]].append(self.changes[index])
-        successors: list[set[int]] = [set() for _ in groups]
-        for first, then in self.edges:
-            if first not in self.broken and then not in self.broken:
-                a, b = number[self.groups.find(first)], number[self.groups.find(then)]
-                if a != b:
-                    successors[a].add(b)
-        return groups, successors
+            else:
+                for index in component[1:]:
+                    self.groups.union(component[0], index)
 
-    def _cycles(self, alive: Sequence[int]) -> list[list[int]]:
-        """Sets of changes, one member per hand-over group at least, that wait for each other in a circle."""
-        graph: dict[int, set[int]] = {self.groups.find(i): set() for i in alive}
-        for first, then in self.edges:
-            a, b = self.groups.find(first), self.groups.find(then)
+    def _wide(self, component: list[int]) -> bool:
+        return len({self.changes[i].key.scope for i in component}) > 1
+
+    def _give_up_wishes(self, found: list[list[int]]) -> None:
+        circle = {i: number for number, c in enumerate(found) if self._wide(c) for i in c}
+
+        def inside(edge: Edge) -> bool:
+            first, then = (circle.get(self.groups.find(i)) for i in edge)
+            return first is not None and first == then
+
+        self.wishes = [e for e in self.wishes if not inside(e)]
+
+    def _circles(self) -> list[list[int]]:
+        """Sets of hand-over groups, each named by its smallest member, that wait for each other."""
+        find, broken = self.groups.find, self.broken
+        graph: dict[int, set[int]] = {find(i): set() for i in range(len(self.changes)) if i not in broken}
+        for first, then in [*self.edges, *self.wishes]:
+            a, b = find(first), find(then)
             if a != b and a in graph and b in graph:
                 graph[a].add(b)
-        return [c for c in strong_components(graph) if len(c) > 1]
+        return circles(graph)
 
+    def groups_and_successors(self) -> tuple[list[list[Change]], list[set[int]]]:
+        """Groups of changes that are left, each in its inner order, and for each those that follow it."""
+        members: dict[int, list[int]] = {}
+        for index in range(len(self.changes)):
+            if index not in self.broken:
+                members.setdefault(self.groups.find(index), []).append(index)
+        number = {root: n for n, root in enumerate(members)}
+        successors: list[set[int]] = [set() for _ in members]
+        inner_edges = self._split([*self.edges, *self.hand_overs], number, successors)
+        inner_wishes = self._split(self.wishes, number, successors)
+        ordered = [
+            sequence(own, inner_edges[root], inner_wishes[root]) if len(own) > 1 else own
+            for root, own in members.items()
+        ]
+        return [[self.changes[i] for i in own] for own in ordered], successors
 
-def _priority(group: Sequence[Change], kinds: Mapping[str, KindRules]) -> tuple[int, int, str, Key]:
-    """Makes before removals; low ranks are made first and removed last; then by name."""
-    first = group[0].key
-    ranks = [kinds[c.key.kind].rank for c in group]
-    if all(c.action is Action.REMOVE for c in group):
-        return (1, -max(ranks), first.scope, first)
-    return (0, min(ranks), first.scope, first)
-
-
-def _schedule(
-    groups: list[list[Change]], successors: list[set[int]], kinds: Mapping[str, KindRules]
-) -> tuple[Group, ...]:
-    """Kahn's algorithm; removals that nothing waits for are put off to the last stage."""
-    waiting = [0] * len(groups)
-    for followers in successors:
-        for follower in followers:
-            waiting[follower] += 1
-    ready = [(_priority(g, kinds), i) for i, g in enumerate(groups) if not waiting[i]]
-    heapq.heapify(ready)
-    stage = [0] * len(groups)
-    last = 0
-    ordered: list[int] = []
-    while ready:
-        (removes, *_), number = heapq.heappop(ready)
-        floor = max(stage[number], last) if removes and not successors[number] else stage[number]
-        stage[number] = _with_parity(floor, any(c.path for c in groups[number]))
-        last = max(last, stage[number])
-        ordered.append(number)
-        for follower in sorted(successors[number]):
-            gap = 0 if groups[follower][0].key.scope == groups[number][0].key.scope else 1
-            stage[follower] = max(stage[follower], stage[number] + gap)
-            waiting[follower] -= 1
-            if not waiting[follower]:
-                heapq.heappush(ready, (_priority(groups[follower], kinds), follower))
-    ordered.sort(key=lambda number: stage[number])
-    return tuple(Group(tuple(groups[n]), stage[n]) for n in ordered)
-
-
-def _with_parity(floor: int, guarded: bool) -> int:
-    return floor + (floor % 2 != int(guarded))
+    def _split(
+        self, edges: Iterable[Edge], number: Mapping[int, int], successors: list[set[int]]
+    ) -> dict[int, list[Edge]]:
+        """Enter edges between groups into `successors`; return the others by group."""
+        inner: dict[int, list[Edge]] = defaultdict(list)
+        for first, then in edges:
+            if first not in self.broken and then not in self.broken:
+                a, b = self.groups.find(first), self.groups.find(then)
+                if a == b:
+                    inner[a].append((first, then))
+                else:
+                    successors[number[a]].add(number[b])
+        return inner

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from grappe.graph.change import Action, Change, Difference
 from grappe.graph.components import UnionFind
-from grappe.graph.order import Group, order
+from grappe.graph.order import order
 from grappe.graph.resource import Key, KindRules, Refusal, Resource
+from grappe.graph.schedule import Group
 from grappe.model.script import Script
 
 
@@ -149,7 +150,13 @@ def build(
     management cable, whose guarded changes must stand and fall together; all other guarded scopes get a
     stage each, so that a mistake stops at the first device.
     """
-    ordering = order(difference.changes, seen, kinds)
+    ordering = order(
+        difference.changes,
+        seen,
+        kinds,
+        refused=_refused(difference.refusals),
+        final=lambda change: bool(realiser(change.key.scope).irreversible(change)),
+    )
     pairs = tuple(coupled)
     stages = tuple(
         Stage(steps, guarded=bool(number % 2))
@@ -160,11 +167,20 @@ def build(
         site=site,
         digest=digest,
         stages=stages,
-        refusals=difference.refusals + ordering.refusals,
+        refusals=tuple(sorted((*difference.refusals, *ordering.refusals), key=_place)),
         frozen=dict(frozen or {}),
         foreign=difference.foreign,
         undeclared=difference.undeclared,
     )
+
+
+def _place(refusal: Refusal) -> tuple[str, str, str]:
+    return (refusal.where, refusal.code, refusal.message)
+
+
+def _refused(refusals: Iterable[Refusal]) -> set[Key]:
+    """Resources that are refused; a refusal may also be about something that is not a resource."""
+    return {Key(*parts) for r in refusals if len(parts := r.where.split("/", 2)) == 3}
 
 
 def _stage_steps(
@@ -189,6 +205,8 @@ def _stage_steps(
 
 
 def _batch(group: Group, kinds: Mapping[str, KindRules]) -> str:
+    if group.final:
+        return str(group.changes[0].key)
     batches = sorted({kinds[c.key.kind].batch for c in group.changes})
     removes = all(c.action is Action.REMOVE for c in group.changes)
     return "+".join(batches) + ("-" if removes else "")
