@@ -115,6 +115,9 @@ _TABLE: tuple[tuple[re.Pattern[str], Advice], ...] = tuple(
 
 def explain(said: str, status: int, called: Called) -> tuple[str, str]:
     """Turn ssh's error output and exit status into (reason, hint)."""
+    if status == 255 and not said.strip():
+        # A shared connection that died under a call: ssh ends without a word.
+        said = "Connection closed by remote host"
     for pattern, advice in _TABLE:
         if match := pattern.search(said):
             return advice(match, called)
