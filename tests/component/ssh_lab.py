@@ -7,6 +7,7 @@ import selectors
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -94,8 +95,8 @@ class Lab:
             f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile none\n"
             "  StrictHostKeyChecking no\n"  # a careless user: it must not matter
         )
-        self.control = place / "c"
-        self.control.mkdir(mode=0o700)
+        # Sockets have short paths, pytest's folders long ones.
+        self.control = Path(tempfile.mkdtemp(prefix="grappe-c"))
         self.port = free_port()
         self.log = place / "log"
 
@@ -135,9 +136,11 @@ class Lab:
         with self.known_hosts.open("a") as file:
             file.write(f"[127.0.0.1]:{port or self.port} {public}")
 
-    def transport(self, **options: object) -> OpenSsh:
-        given = {"port": self.port, "config_file": self.config, "control_dir": self.control, "alive": 1}
-        return OpenSsh("h1", "127.0.0.1", **(given | options))  # type: ignore[arg-type] - a test's options
+    def transport(self) -> OpenSsh:
+        target = "127.0.0.1"
+        return OpenSsh(
+            "h1", target, port=self.port, config_file=self.config, control_dir=self.control, alive=1
+        )
 
 
 @contextlib.contextmanager
@@ -159,5 +162,6 @@ def lab(place: Path) -> Iterator[Lab]:
                 "127.0.0.1",
             ]
             subprocess.run(stop, capture_output=True, check=False)
+        shutil.rmtree(it.control)
         process.terminate()
         process.wait(10)
