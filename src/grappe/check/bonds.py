@@ -27,7 +27,7 @@ def findings(view: View) -> Iterator[Finding]:
     for switch in view.site.switches.values():
         yield from _tree_on_switch_bond(view, switch)
         for bond in switch.bonds.values():
-            yield from _single(places.switch(switch.name, "bonds", bond.name), bond, f"switch {switch.name}")
+            yield from _switch_bond(view, switch, bond)
     for link in view.links:
         yield from _link(view, link)
 
@@ -130,20 +130,20 @@ def _link(view: View, link: Link) -> Iterator[Finding]:
             hint=f"declare the bond at switch {without.switch} too",
             related=[places.port(without)],
         )
-    elif bonds[0] is not None and bonds[1] is not None:
-        yield from _mixed(view, link, bonds[0])
 
 
-def _mixed(view: View, link: Link, bond: Bond) -> Iterator[Finding]:
+def _switch_bond(view: View, switch: Switch, bond: Bond) -> Iterator[Finding]:
     """Members of one switch bond that lead to several switches."""
+    place = places.switch(switch.name, "bonds", bond.name)
+    yield from _single(place, bond, f"switch {switch.name}")
     ends: defaultdict[str, list[str]] = defaultdict(list)
     for port in bond.members:
-        for other in view.peers.get((link.a.switch, port), ()):
+        for other in view.peers.get((switch.name, port), ()):
             ends[other.switch].append(port)
-    if len(ends) > 1 and bond.mode is BondMode.LACP and link.a.port == min(bond.members):
+    if len(ends) > 1 and bond.mode is BondMode.LACP:
         yield codes.LACP_ACROSS_SWITCHES.at(
-            places.switch(link.a.switch, "bonds", bond.name),
-            f"LACP bond {bond.name} of switch {link.a.switch} ends in {places.listing(_named(ends))}",
+            place,
+            f"LACP bond {bond.name} of switch {switch.name} ends in {places.listing(_named(ends))}",
             hint="make one bond for each of these switches",
         )
 

@@ -87,7 +87,7 @@ def _unchecked(view: View) -> Iterator[Finding]:
         if some:
             yield codes.PROVIDER_MACS_UNCHECKED.at(
                 places.network(name, "roles"),
-                f"{places.listing(f'VM {vm}' for vm in vms[name])} may send any MAC to the provider of {name} "
+                f"{places.listing(f'VM {vm}' for vm in vms[name])} may send any MAC to {name}, a provider's, "
                 f"through {places.listing(f'host {h}' for h in some)}",
                 hint="write `registered_macs` at the uplink",
                 related=[places.host(view.site.hosts[h]) for h in sorted(some)],
