@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from grappe.document.problem import Position, Problem, did_you_mean, dotted, one_of, show
+from grappe.document.problem import Position, Problem, did_you_mean, dotted, nearest, one_of, show
 from grappe.document.shape import SiteShape
 from grappe.document.source import Data, Node
 from grappe.model.site import Path
@@ -52,13 +52,61 @@ def check_shape(root: Node) -> tuple[SiteShape | None, list[Problem]]:
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=True)
         if not problems:
-            problems = [_problem(root, detail) for detail in details]
-        data = _without(data, [_written(root, d["loc"]) for d in details])
+            problems = _problems(root, details)
+        data = _mended(data, root, details)
     return None, problems
 
 
-def _written(root: Node, loc: Sequence[str | int]) -> Path:
-    """Return the part of an error's place that stands in the file."""
+def _problems(root: Node, details: Sequence[ErrorDetails]) -> list[Problem]:
+    """Every problem, but a missing key that is there and misspelt is told once."""
+    misspelt = {
+        (*detail["loc"][:-1], meant)
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+        and (meant := nearest(str(detail["loc"][-1]), _keys(detail["loc"][:-1])))
+    }
+    return [_problem(root, d) for d in details if d["type"] != "missing" or d["loc"] not in misspelt]
+
+
+def _mended(data: Data, root: Node, details: Sequence[ErrorDetails]) -> Data:
+    """Return the data without what is wrong; a key that must be there gets a value that stands in for it."""
+    places = [written_part(root, detail["loc"]) for detail in details]
+    mended = _without(
+        data, [place for place, d in zip(places, details, strict=True) if d["type"] != "missing"]
+    )
+    for detail in details:
+        _stand_in(mended, tuple(part for part in detail["loc"] if part != _KEY))
+    return mended
+
+
+_STAND_INS: dict[str, Data] = {
+    "site": "site",
+    "platform": "kvm",
+    "memory": "1G",
+    "size": "1G",
+    "boot": "test-guest",
+    "mode": "lacp",
+    "path": "/",
+    "reason": "-",
+}
+
+
+def _stand_in(data: Data, loc: Path) -> None:
+    """Put a right value for a required key, where its mapping is still there."""
+    owner, key = data, str(loc[-1]) if loc else ""
+    for part in loc[:-1]:
+        if isinstance(owner, dict) and part in owner:
+            owner = owner[str(part)]
+        elif isinstance(owner, list) and isinstance(part, int) and part < len(owner):
+            owner = owner[part]
+        else:
+            return
+    if isinstance(owner, dict) and key in _STAND_INS and key not in owner:
+        owner[key] = "unmanaged" if loc[0] == "switches" and key == "platform" else _STAND_INS[key]
+
+
+def written_part(root: Node, loc: Sequence[str | int]) -> Path:
+    """Return the part of a place that stands in the file."""
     node, path = root, []
     for part in loc:
         child = node.child(part)
@@ -77,7 +125,7 @@ def _problem(root: Node, detail: ErrorDetails) -> Problem:
     context = detail.get("ctx", {})
     expected = str(context.get("expected", _FORMS.get(detail["type"], detail["msg"])))
     message = str(context.get("message") or "")
-    place = dotted(_written(root, loc))
+    place = dotted(written_part(root, loc))
     value = loc[-1] if detail["loc"][-1:] == (_KEY,) else detail["input"]
     return Problem(
         path=loc,
@@ -91,8 +139,7 @@ def _problem(root: Node, detail: ErrorDetails) -> Problem:
 
 def _unknown_key(root: Node, loc: Path) -> Problem:
     key, owner = str(loc[-1]), loc[:-1]
-    shape = shape_at(owner)
-    known = [k for k, f in shape.model_fields.items() if f.annotation is not type(None)] if shape else []
+    known = _keys(owner)
     return Problem(
         path=loc,
         position=locate(root, loc, key=True),
@@ -102,20 +149,26 @@ def _unknown_key(root: Node, loc: Path) -> Problem:
     )
 
 
+def _keys(owner: Sequence[str | int]) -> list[str]:
+    """Keys that may stand in the mapping at a place, without those that are only refused by name."""
+    shape = shape_at(owner)
+    return [k for k, f in shape.model_fields.items() if f.annotation is not type(None)] if shape else []
+
+
 def _missing(root: Node, loc: Path) -> Problem:
     key, owner = str(loc[-1]), loc[:-1]
     shape = shape_at(owner)
     field = shape.model_fields.get(key) if shape else None
-    meaning = (field.description or "") if field else ""
+    meaning = (field.description or "").rstrip(".") if field else ""
     return Problem(
         path=loc,
         position=locate(root, owner, key=True),
-        message=f"{dotted(owner)}: {key} is missing" if owner else f"{key} is missing",
-        hint=f"{key}: {meaning[:1].lower()}{meaning[1:].rstrip('.')}" if meaning else "",
+        message=f"{dotted(written_part(root, owner))}: {key} is missing" if owner else f"{key} is missing",
+        expected=f"{meaning[:1].lower()}{meaning[1:]}",
     )
 
 
-def shape_at(path: Path) -> type[BaseModel] | None:
+def shape_at(path: Sequence[str | int]) -> type[BaseModel] | None:
     """Return the shape that describes the mapping at a place of the file, or None."""
     here: Any = SiteShape
     for part in path:
@@ -138,12 +191,14 @@ def _bare(annotation: Any) -> Any:
 def _without(data: Data, paths: Sequence[Path]) -> Data:
     """Return the data without the values at these places; the root itself becomes empty."""
     here = {path[0] for path in paths if len(path) == 1}
-    if () in paths or not isinstance(data, (dict, list)):
+    if not isinstance(data, (dict, list)):
         return {}
     below: dict[str | int, list[Path]] = {}
     for path in paths:
         if len(path) > 1:
             below.setdefault(path[0], []).append(path[1:])
+    if () in paths:
+        return {}
     if isinstance(data, list):
         kept = [(i, v) for i, v in enumerate(data) if i not in here]
         return [_without(v, below[i]) if i in below else v for i, v in kept]

@@ -54,8 +54,10 @@ def _leaf(parse: Callable[[str], Any], what: str) -> PlainValidator:
         text = word(value, what)
         try:
             return parse(text)
+        except PydanticCustomError:
+            raise
         except ValueError as error:
-            said = str(error)
+            said, _, _ = str(error).partition(", found")
             raise expected(said.removeprefix("expected ") if said.startswith("expected ") else what) from None
 
     return PlainValidator(validate)
@@ -146,7 +148,7 @@ def _seconds(text: str) -> int:
 
 def _absolute(text: str) -> str:
     if re.match(r"[a-z][a-z0-9+.-]*://", text):
-        raise ValueError(f"expected a path on the host; from a URL: {NOT_YET}")
+        raise expected("a path on the host", message="no platform honours a URL yet")
     if not text.startswith("/") or "\0" in text or "\n" in text:
         raise ValueError
     return text
@@ -214,7 +216,7 @@ def _choice(enum: type[StrEnum], what: str, offered: tuple[StrEnum, ...], later:
         if text in names:
             return enum(text)
         if text in later:
-            raise expected(one_of(names), message=f"{what} {text}: {NOT_YET}")
+            raise expected(one_of(names), message=f"Grappe has no {what} {text} yet")
         raise expected(one_of(names), did_you_mean(text, [*names, *later]))
 
     return PlainValidator(validate), WithJsonSchema({"enum": names})
@@ -240,7 +242,7 @@ def _dir_only(value: object) -> str:
     if kind == "dir":
         return kind
     if kind in {"lvm", "nfs", "zfs", "rbd", "ceph", "iscsi", "linstor", "drbd"}:
-        raise expected("dir", message=f"storage type {kind}: {NOT_YET}")
+        raise expected("dir", message=f"no platform honours storage type {kind} yet")
     raise expected("dir", did_you_mean(kind, ["dir"]))
 
 
@@ -283,6 +285,19 @@ PortGroupField = Annotated[
     WithJsonSchema({"anyOf": [{"type": ["string", "integer"]}, {"const": False}]}),
 ]
 State = Annotated[bool, _leaf(_state, "running or stopped"), WithJsonSchema({"enum": ["running", "stopped"]})]
+
+
+def _guest(text: str) -> str:
+    if text != "test-guest":
+        raise ValueError
+    return text
+
+
+GuestName = Annotated[
+    str,
+    _leaf(_guest, "test-guest, {kernel: PATH, initrd: PATH} or {image: PATH}"),
+    WithJsonSchema({"const": "test-guest"}),
+]
 
 
 def one_or_more(value: object) -> object:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
 
-from grappe.document.complaints import check_shape, locate
-from grappe.document.problem import START, DeclarationError, Position, Problem
+from grappe.document.complaints import check_shape, locate, written_part
+from grappe.document.partial import WrittenNames
+from grappe.document.problem import START, DeclarationError, Position, Problem, dotted
 from grappe.document.resolve.context import Context
 from grappe.document.resolve.places import candidates
 from grappe.document.resolve.site import resolve
@@ -124,48 +124,19 @@ def _error(filename: str, problems: Iterable[Problem]) -> DeclarationError:
     return DeclarationError(replace(p, filename=filename) for p in problems)
 
 
-def _placed(root: Node, problems: Iterable[Problem]) -> Iterable[Problem]:
-    for problem in problems:
-        yield replace(problem, position=locate(root, problem.path))
-
-
-_SECTIONS = {
-    "network": ("networks",),
-    "fabric": ("fabrics",),
-    "host": ("hosts",),
-    "pool": ("pools",),
-    "switch": ("switches",),
-    "port group": ("port_groups", "networks"),
-    "network or port group": ("networks", "port_groups"),
-}
-
-
-def _relevant(root: Node, context: Context, *, partial: bool) -> list[Problem]:
-    """What to say of the names and meanings. Of a partial file: only names that stand nowhere in it."""
+def _relevant(root: Node, context: Context, *, partial: bool) -> Iterator[Problem]:
+    """What to say of names and meanings. Of a partial file: only names that stand nowhere in it."""
     if not partial:
-        return [*context.problems, *(problem for problem, _, _ in context.unknown)]
-    return [p for p, kind, name in context.unknown if not _written(root, kind, name)]
+        yield from context.problems
+    written = WrittenNames(root)
+    for problem, kind, name in context.unknown:
+        if not partial or not written.has(kind, name):
+            yield problem
 
 
-def _written(root: Node, kind: str, name: str) -> bool:
-    """Whether a name stands in the file after all, in a part that was wrong."""
-    if kind not in _SECTIONS:
-        return True
-    for section in _SECTIONS[kind]:
-        for key in _names(root, section):
-            pattern = re.escape(key).replace(re.escape("{vlan}"), r"\d+")
-            if re.fullmatch(pattern, name):
-                return True
-    return False
-
-
-def _names(root: Node, section: str) -> list[str]:
-    if section != "hosts":
-        node = root.child(section)
-        return list(node.value) if node and isinstance(node.value, dict) else []
-    pools = root.child("pools")
-    found: list[str] = []
-    for pool in pools.value.values() if pools and isinstance(pools.value, dict) else ():
-        hosts = pool.child("hosts")
-        found.extend(hosts.value if hosts and isinstance(hosts.value, dict) else ())
-    return found
+def _placed(root: Node, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Put before each message the place as it stands in the file, and the position."""
+    for problem in problems:
+        place = dotted(written_part(root, problem.path))
+        message = f"{place}: {problem.message}" if problem.message else place
+        yield replace(problem, message=message, position=locate(root, problem.path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ _BARE = re.compile(r"[\w.:/+*@%{}-]+", re.ASCII)
 _LISTED = 8
 """So many names are listed in full; of more, only how many there are."""
 _LONGEST = 60
+_FEW = 4
 
 
 class Position(NamedTuple):
@@ -55,10 +56,11 @@ class Problem:
 
 
 class DeclarationError(Exception):
-    """A declaration that cannot be used. `problems` holds all of them, in the order of the file."""
+    """A declaration that cannot be used. `problems` has all of them, each once, in the file's order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: p.position))
+        different = {str(p): p for p in problems}
+        self.problems = tuple(sorted(different.values(), key=lambda p: p.position))
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
@@ -69,13 +71,21 @@ def show(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, (list, tuple)):
-        return "a list"
+        return _show_list(value)
     text = str(value)
     if _BARE.fullmatch(text) and len(text) <= _LONGEST:
         return text
     return json.dumps(
         text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", ensure_ascii=not _printable(text)
     )
+
+
+def _show_list(values: Sequence[object]) -> str:
+    if not values:
+        return "an empty list"
+    if len(values) > _FEW or not all(isinstance(v, str) for v in values):
+        return "a list"
+    return f"[{', '.join(show(v) for v in values)}]"
 
 
 def _printable(text: str) -> bool:
@@ -102,16 +112,16 @@ def _fold(name: str) -> str:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """Return a hint that names the nearest name, or nothing."""
-    name = nearest(word, known)
+    """Return a hint that names the nearest name, or nothing (also when only one can be meant)."""
+    name = nearest(word, known) if len(known) > 1 else None
     return f"did you mean {show(name)}?" if name else ""
 
 
 def one_of(names: Iterable[str], kind: str = "") -> str:
     """Return `a, b or c`; of a long list only how many there are."""
-    words = [show(name) for name in names]
+    words = [show(name) for name in dict.fromkeys(names)]
     if not words:
-        return f"none is declared; expected a {kind}" if kind else "nothing"
+        return ""
     if len(words) > _LISTED and kind:
         return f"one of the {len(words)} {kind}s"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -20,6 +20,7 @@ from grappe.document.fields import (
     Cable,
     Count,
     DatapathField,
+    GuestName,
     InterfaceName,
     IpText,
     MacField,
@@ -307,7 +308,7 @@ class PoolShape(Shape):
     form: ClassVar[str] = "a mapping such as {platform: kvm, attach: {…}, hosts: {…}}"
 
     platform: PoolPlatform
-    """What runs on its hosts."""
+    """What runs on its hosts, such as kvm."""
     datapath: DatapathField | None = None
     """Where Open vSwitch forwards: kernel (default) or userspace."""
     storage: dict[Name, StorageShape] = {}
@@ -374,7 +375,7 @@ class BootShape(Shape):
     form: ClassVar[str] = "test-guest, {kernel: PATH, initrd: PATH} or {image: PATH}"
     short_schema: ClassVar[tuple[dict[str, Any], ...]] = ({"const": "test-guest"},)
 
-    guest: Text | None = None
+    guest: GuestName | None = None
     """test-guest: Grappe's own tiny guest."""
     kernel: AbsolutePath | None = None
     """Kernel on the host."""
@@ -395,12 +396,12 @@ class BootShape(Shape):
     @model_validator(mode="after")
     def _one_way(self) -> BootShape:
         given = [self.guest is not None, bool(self.kernel or self.initrd), self.image is not None]
-        if self.guest not in {None, "test-guest"} or sum(given) != 1:
-            raise expected(self.form)
+        if sum(given) != 1:
+            raise expected(self.form, message="more than one way to boot" if any(given) else "no way to boot")
         if given[1] and not (self.kernel and self.initrd):
-            raise expected("a kernel together with its initrd")
+            raise expected("", message="kernel and initrd belong together")
         if self.cmdline is not None and not self.kernel:
-            raise expected("cmdline only with kernel and initrd")
+            raise expected("", message="cmdline without a kernel")
         return self
 
 
@@ -411,7 +412,7 @@ class DiskShape(Shape):
     short_schema: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["string", "integer"]},)
 
     size: Size
-    """Its size."""
+    """Its size, such as 10G."""
     on: Text | None = None
     """Storage of the pool; else the only one."""
 
@@ -445,8 +446,10 @@ class VmNicShape(Shape):
 
     @model_validator(mode="after")
     def _one_place(self) -> VmNicShape:
-        if sum(given is not None for given in (self.name, self.network, self.port_group)) != 1:
-            raise expected("either network or port_group")
+        if self.network is not None and self.port_group is not None:
+            raise expected("one of them", message="network and port_group")
+        if self.name is None and self.network is None and self.port_group is None:
+            raise expected("", message="network or port_group is missing")
         return self
 
 
@@ -462,9 +465,9 @@ class VmShape(Shape):
     vcpus: Count = 1
     """Virtual processors."""
     memory: Size
-    """Memory."""
+    """Its memory, such as 2G."""
     boot: BootShape
-    """What it boots."""
+    """What it boots: test-guest, {kernel: PATH, initrd: PATH} or {image: PATH}."""
     disks: list[DiskShape] = []
     """Its disks: vda, vdb, …"""
     nics: list[VmNicShape] = []

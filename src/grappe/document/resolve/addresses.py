@@ -36,7 +36,8 @@ def parse_address(text: str, subnets: Sequence[IPNetwork]) -> IPAddress:
     try:
         return ip_address(text)
     except ValueError:
-        raise ValueError(_wanted(subnets)) from None
+        wanted = _wanted(subnets) if subnets else "a whole address, for the network has no subnet"
+        raise ValueError(wanted) from None
 
 
 def parse_interface(text: str, subnets: Sequence[IPNetwork]) -> IPInterface:
@@ -46,7 +47,10 @@ def parse_interface(text: str, subnets: Sequence[IPNetwork]) -> IPInterface:
             return ip_interface(text)
         except ValueError:
             raise ValueError(_wanted(subnets)) from None
-    address = parse_address(text, subnets)
+    try:
+        address = parse_address(text, subnets)
+    except ValueError:
+        raise ValueError(_wanted(subnets)) from None
     for subnet in subnets:
         if address.version == subnet.version and address in subnet:
             return ip_interface(f"{address}/{subnet.prefixlen}")
@@ -82,7 +86,7 @@ def _short6(text: str, subnet: IPv6Network) -> IPAddress | None:
 
 def _wanted(subnets: Sequence[IPNetwork]) -> str:
     if not subnets:
-        return "an address with its prefix length, for its network has no subnet"
+        return "an address with its prefix length, for the network has no subnet"
     first = subnets[0]
     short = ".11" if first.version == 4 else "::11"
     return f"an address in {' or '.join(str(s) for s in subnets)}, such as {short}"

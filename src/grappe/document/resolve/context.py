@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from grappe.document.problem import START, Problem, did_you_mean, dotted, one_of, show
+from grappe.document.problem import START, Problem, did_you_mean, one_of, show
 from grappe.document.shape import SiteShape
 from grappe.model.site import (
     Bond,
@@ -44,28 +44,27 @@ class Context:
     vms: dict[str, Vm] = field(default_factory=dict)
     templates: dict[str, str] = field(default_factory=dict)
     """Network -> the name it was expanded from, `svc100` -> `svc{vlan}`."""
+    fabric_in_doubt: bool = False
+    """A network's fabric is missing (and said): what follows from its fabric is not."""
 
     def complain(
         self, path: Path, message: str, expected: str = "", found: object = None, hint: str = ""
     ) -> None:
-        """Note something that is wrong with a value that stands in the file."""
-        text = f"{dotted(path)}: {message}" if message else dotted(path)
+        """Note what is wrong with what stands at a place; the place itself is put before it later."""
         shown = "" if found is None else show(found)
         self.problems.append(
-            Problem(path=path, position=START, message=text, expected=expected, found=shown, hint=hint)
+            Problem(path=path, position=START, message=message, expected=expected, found=shown, hint=hint)
         )
 
     def complain_unknown(
         self, path: Path, kind: str, name: str, known: Collection[str], hint: str = ""
     ) -> None:
         """Note a name that nothing has."""
-        said = f"{dotted(path)}: unknown {kind} {show(name)}"
-        expected = one_of(known, kind) if known else ""
         problem = Problem(
             path=path,
             position=START,
-            message=said,
-            expected=expected,
+            message=f"unknown {kind} {show(name)}",
+            expected=one_of(known, kind),
             hint=hint or did_you_mean(name, known) or ("" if known else f"no {kind} is declared"),
         )
         self.unknown.append((problem, kind, name))
@@ -104,7 +103,7 @@ class Context:
     def common_fabric(self, path: Path, names: Iterable[str]) -> str | None:
         """Return the one fabric of several networks; None, and said, when they are on more than one."""
         fabrics = {self.networks[name].fabric: name for name in names}
-        if len(fabrics) > 1:
+        if len(fabrics) > 1 and not self.fabric_in_doubt:
             listed = ", ".join(f"{n} is on {f}" for f, n in fabrics.items())
             self.complain(path, "networks of several fabrics", "networks of one fabric", hint=listed)
         return next(iter(fabrics)) if len(fabrics) == 1 else None
@@ -113,7 +112,7 @@ class Context:
         """Return the network that crosses untagged: the one said, else the one without VLAN. Two: said."""
         plain = [name for name in names if self.networks[name].vlan is None and name != native]
         if native is not None and plain:
-            self.complain(path, "two untagged networks", "one", found=f"{native} and {plain[0]}")
+            self.complain(path, f"two untagged networks, {show(native)} and {show(plain[0])}", "one")
         return native or (plain[0] if plain else None)
 
 

@@ -71,6 +71,7 @@ def _fabric_of(context: Context, name: str, shape: NetworkShape) -> str:
         return shape.fabric
     fabrics = list(context.fabrics)
     if len(fabrics) > 1:
+        context.fabric_in_doubt = True
         context.complain(
             ("networks", name),
             "fabric is missing",
@@ -83,7 +84,7 @@ def _vlans(context: Context, name: str, shape: NetworkShape) -> Sequence[VlanId 
     if shape.vlan is None:
         if _SLOT in name:
             context.complain(
-                ("networks", name), "{vlan} in the name, and no vlan", "vlan: a range such as 100-109"
+                ("networks", name), "{vlan} in the name, and no vlan", "a range such as vlan: 100-109"
             )
             return ()
         return (None,)
@@ -101,11 +102,7 @@ def _is_new(
     context: Context, name: str, network: Network, taken: dict[tuple[str, VlanId | None], str]
 ) -> bool:
     if network.name in context.networks:
-        context.complain(
-            ("networks", name),
-            f"a second network called {show(network.name)}",
-            hint="it comes from the range",
-        )
+        context.complain(("networks", name), f"the range makes a second network called {show(network.name)}")
         return False
     other = taken.get((network.fabric, network.vlan))
     if other is not None:
@@ -168,7 +165,8 @@ def _declared_group(context: Context, name: str, shape: PortGroupShape) -> PortG
         native = None
     names = [*tagged, *([native] if native else [])]
     fabric = context.common_fabric(path, names)
-    _complain_untaggable(context, path, tagged, native)
+    if fabric is not None:
+        _complain_untaggable(context, path, tagged, native)
     if not shape.tagged and not shape.native:
         context.complain(
             path, "without networks", "a list of networks or {native: NETWORK, tagged: [NETWORK, …]}"

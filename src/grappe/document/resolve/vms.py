@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from grappe.document.problem import show
 from grappe.document.resolve.addresses import parse_interface
@@ -33,8 +34,10 @@ def resolve_vms(context: Context) -> None:
         stores.setdefault(owner, []).append(storage)
     for name, shape in context.shape.vms.items():
         pool = _pool(context, name, shape)
+        nics = tuple(_nics(context, name, shape))  # also of a VM that has no pool: for its wrong names
         if pool is not None:
-            context.vms[name] = _vm(context, name, shape, pool, stores.get(pool, []))
+            vm = _vm(context, name, shape, pool, stores.get(pool, []))
+            context.vms[name] = replace(vm, nics=nics)
 
 
 def _pool(context: Context, name: str, shape: VmShape) -> str | None:
@@ -79,7 +82,6 @@ def _vm(context: Context, name: str, shape: VmShape, pool: str, stores: list[str
         memory=shape.memory,
         boot=_boot(shape.boot),
         disks=disks,
-        nics=tuple(_nics(context, name, shape)),
         running=shape.state,
         autostart=shape.autostart,
     )
