@@ -7,33 +7,17 @@ quiet moment for leaks has passed.
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import hashlib
-import json
-import queue
 import secrets
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from typing import IO, Any
+from typing import Any
 
-from grappe.transport.base import Transport, TransportError
+from grappe.transport.base import Transport
+from grappe.verify.line import Line
 from grappe.verify.rollcall import Face, Heard, Plan, Point, Report, RollCall, State, Tags, judge
-
-_LOADER = (
-    "import os,sys\n"
-    "wanted,code={size},b''\n"
-    "while len(code)<wanted:\n"
-    " part=os.read(0,wanted-len(code))\n"
-    " if not part: sys.exit(1)\n"
-    " code+=part\n"
-    "exec(compile(code,'grappe-probe','exec'),{{'__name__':'__main__'}})\n"
-)
-"""What `python3 -c` is given: it reads the probe from standard input, the orders after it stay unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +38,11 @@ class Tempo:
 
 
 class _Line:
-    """The line to one device's probe: its process, a thread that reads it, what is known so far."""
+    """One device in the roll call: the line to its probe, and what is known so far."""
 
     def __init__(self, transport: Transport) -> None:
+        self.line = Line(transport, "probe.py")
         self.device = transport.device
-        self.reason = ""
         self.faces: dict[int, Face] = {}
         self.sent: dict[tuple[int, int], int] = {}
         self.errors: dict[tuple[int, int], str] = {}
@@ -66,110 +50,23 @@ class _Line:
         self.drops: dict[int, int] = {}
         self.ports: tuple[str, ...] = ()
         self.left: tuple[str, ...] = ()
-        self.skew = 0.0
-        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._noise: collections.deque[str] = collections.deque(maxlen=20)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipes: tuple[IO[bytes], ...] = ()
-        self._threads: list[threading.Thread] = []
-        try:
-            self._start(transport)
-        except (TransportError, OSError) as problem:
-            self.reason = str(problem)
-
-    @property
-    def lively(self) -> bool:
-        """Whether the device still answers."""
-        return not self.reason
-
-    def _start(self, transport: Transport) -> None:
-        program = files("grappe.verify").joinpath("probe.py").read_bytes()
-        loader = _LOADER.format(size=len(program))
-        process = transport.popen(("python3", "-I", "-S", "-u", "-c", loader))
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise OSError("the transport gave no pipes")
-        self._process, self._pipes = process, (process.stdin, process.stdout, process.stderr)
-        self._threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._read, self._read_noise)
-        ]
-        for thread in self._threads:
-            thread.start()
-        self._write(program)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self._pipes[0].write(data)
-            self._pipes[0].flush()
-        except OSError as problem:
-            self.reason = self.reason or f"its probe ended: {self._last_words() or problem}"
-
-    def _read(self) -> None:
-        for line in self._pipes[1]:
-            answer = _answer(line)
-            if answer is None:
-                self._noise.append(line.decode("utf-8", "replace"))
-            else:
-                self._answers.put(answer)
-        self._answers.put(None)
-
-    def _read_noise(self) -> None:
-        self._noise.extend(line.decode("utf-8", "replace") for line in self._pipes[2])
-
-    def _last_words(self) -> str:
-        return self._noise[-1].strip() if self._noise else ""
-
-    def order(self, **order: object) -> None:
-        """Send an order, unless the device was given up."""
-        if self.lively:
-            self._write(json.dumps(order, separators=(",", ":")).encode() + b"\n")
-
-    def await_event(self, event: str, deadline: float) -> dict[str, Any] | None:
-        """Wait for an answer until `deadline` (monotonic); None when the device is or becomes given up."""
-        while self.lively:
-            try:
-                answer = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                self.reason = f"no {event!r} from its probe in time{self._words()}"
-                break
-            if answer is None:
-                self._threads[1].join(1.0)
-                self.reason = f"its probe ended before {event!r}{self._words()}"
-            elif answer["event"] == event:
-                return answer
-        return None
-
-    def _words(self) -> str:
-        words = self._last_words()
-        return f"; it said: {words}" if words else ""
+        self.skew, self.round_trip = 0.0, float("inf")
 
     def close(self, deadline: float) -> None:
-        """End the probe: a stop, the end of its input, and in the end its process on this side."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if self.lively:
-            self.order(do="stop")
-            bye = self.await_event("bye", deadline)
+        """End the probe; what it answered before stands, even if it does not confirm its end."""
+        if self.line.open:
+            bye = self.line.close(deadline)
             self.left = tuple(bye["left"]) if bye else self.ports
-            self.reason = ""  # it answered all that was asked of it before
-        self._hang_up(process)
 
-    def _hang_up(self, process: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(OSError):  # what was unsent had no reader any more
-            self._pipes[0].close()
-        try:
-            process.wait(3.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for thread in self._threads:
-            thread.join(3.0)
-        for stream in self._pipes[1:]:
-            stream.close()
+    def take_clock(self, answer: dict[str, Any], asked: float) -> None:
+        """Keep the clock's difference (device minus ours) from the shortest round trip so far."""
+        received = answer["received"]
+        if received - asked < self.round_trip:
+            self.round_trip = received - asked
+            self.skew = answer["time"] - (asked + received) / 2
 
-    def take_ready(self, answer: dict[str, Any], asked: float) -> None:
-        """Keep the faces and the clock's difference (device minus ours, to half the round trip)."""
-        self.skew = answer["time"] - (asked + time.time()) / 2
+    def take_ready(self, answer: dict[str, Any]) -> None:
+        """Keep the faces."""
         self.faces = {int(point): Face(**found) for point, found in answer["faces"].items()}
 
     def take_shouted(self, answer: dict[str, Any]) -> None:
@@ -192,17 +89,8 @@ class _Line:
         """What this device had to say, so far."""
         heard = tuple(self.heard.values())
         return Report(
-            self.device, self.reason, self.faces, self.sent, self.errors, heard, self.drops, self.left
+            self.device, self.line.reason, self.faces, self.sent, self.errors, heard, self.drops, self.left
         )
-
-
-def _answer(line: bytes) -> dict[str, Any] | None:
-    """Read one line from a probe; None when it is something else, such as a login message."""
-    try:
-        answer = json.loads(line)
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) and "event" in answer else None
 
 
 def _name(text: str) -> tuple[int, int]:
@@ -245,7 +133,7 @@ def _merge(old: Heard | None, new: Heard) -> Heard:
 
 
 def temporary_mac(site: str, point: Point) -> str:
-    """Return a temporary port's own MAC: locally administered, the same in every run, so that tables stay
+    """Return a temporary port's own MAC, locally administered: the same in every run, to keep tables
     small."""
     bridge = point.temporary.bridge if point.temporary else ""
     digest = hashlib.sha256(f"{site}\0{point.device}\0{bridge}".encode()).hexdigest()
@@ -293,18 +181,17 @@ class Conductor:
             thread.join()
 
     def _set_up(self) -> None:
-        asked = time.time()
         for line in self.lines.values():
             line.ports = tuple(self._interface(n) for n in self._points_of(line.device) if self._port(n))
-            line.order(**self._setup_order(line.device))
+            line.line.order(**self._setup_order(line.device))
         for line, answer in self._gather("ready"):
-            line.take_ready(answer, asked)
+            line.take_ready(answer)
 
     def _gather(self, event: str) -> Iterable[tuple[_Line, dict[str, Any]]]:
         """Wait for an answer from every line, up to one common deadline; leave out those that fail."""
         deadline = time.monotonic() + self.tempo.patience
         for line in self.lines.values():
-            answer = line.await_event(event, deadline)
+            answer = line.line.await_event(event, deadline)
             if answer is not None:
                 yield line, answer
 
@@ -354,7 +241,7 @@ class Conductor:
         self.sequence += 1
         for line in self.lines.values():
             voices = [n for n in range(len(self.plan.voices)) if self.plan.speaker(n).device == line.device]
-            line.order(do="shout", seq=self.sequence, spacing=self.tempo.spacing, voices=voices)
+            line.line.order(do="shout", seq=self.sequence, spacing=self.tempo.spacing, voices=voices)
         return self._after_round()
 
     def _after_round(self) -> list[Heard]:
@@ -365,9 +252,14 @@ class Conductor:
 
     def collect(self) -> list[Heard]:
         """Ask everybody for news."""
+        asked = time.time()
         for line in self.lines.values():
-            line.order(do="report")
-        return [new for line, answer in self._gather("report") for new in line.take_report(answer)]
+            line.line.order(do="report")
+        news: list[Heard] = []
+        for line, answer in self._gather("report"):
+            line.take_clock(answer, asked)
+            news += line.take_report(answer)
+        return news
 
     def send_jumbo(self, pairs: Iterable[int]) -> None:
         """One round of full-size frames, for these numbers of the plan's pairs."""
@@ -379,7 +271,7 @@ class Conductor:
                 for pair in wanted
                 if self.plan.speaker(pair.voice).device == line.device and (mac := self._mac(pair.target))
             ]
-            line.order(do="jumbo", seq=self.sequence, spacing=self.tempo.spacing, pairs=rows)
+            line.line.order(do="jumbo", seq=self.sequence, spacing=self.tempo.spacing, pairs=rows)
         self._after_round()
 
     def _mac(self, point: int) -> str:
@@ -395,12 +287,12 @@ class Conductor:
     # The whole run
 
     def presence(self) -> None:
-        """Shout until everybody was heard twice, or nothing new comes, or the rounds are used up."""
+        """Shout until everybody was heard twice, or nothing new comes in spite of three rounds."""
         missing = -1
-        for _ in range(self.tempo.rounds):
+        for number in range(self.tempo.rounds):
             self.shout()
             before, missing = missing, self._missing()
-            if missing == before:  # nothing missing twice over, or the same cells twice over
+            if missing == before and (missing == 0 or number >= 2):
                 break
         time.sleep(self.tempo.quiet)
         self.collect()
