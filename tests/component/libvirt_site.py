@@ -1,0 +1,125 @@
+"""A site for libvirt tests, and a bench that plans it on one real host and applies the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+from component.libvirt_lab import Lab
+
+from grappe.graph.plan import Plan
+from grappe.graph.resource import Key, Observation, Resource, Role, differences
+from grappe.model.script import Script
+from grappe.model.site import (
+    Access,
+    Attachment,
+    Fabric,
+    Host,
+    Network,
+    Platform as Kind,
+    Pool,
+    PortGroup,
+    Site,
+    Storage,
+)
+from grappe.model.units import VlanId
+from grappe.platforms.base import Platform
+from grappe.platforms.kvm.libvirt import LibvirtPart
+from grappe.platforms.planning import NO_CHOICES, Choices, Survey, plan_site
+
+SCOPE = "h1"
+
+NETWORKS = {
+    name: Network(name=name, fabric="in", vlan=None if vlan is None else VlanId(vlan))
+    for name, vlan in (("lan", None), ("web", 10), ("dmz", 20), ("admin", 99))
+}
+
+GROUPS = {
+    ("in", name): PortGroup(name=name, fabric="in", native=native, tagged=tagged)
+    for name, native, tagged in (
+        ("lan", "lan", ()),
+        ("100", "web", ()),
+        ("--x $(id) y", "dmz", ()),
+        ("trunk", None, ("web", "dmz")),
+        ("one", None, ("web",)),
+        ("mixed", "web", ("dmz", "admin")),
+        ("native", "lan", ("web",)),
+    )
+}
+
+SITE = Site(
+    name="lab",
+    fabrics={"in": Fabric(name="in", bridge="brint", libvirt_network="intern $(id) 'x\"")},
+    networks=NETWORKS,
+    port_groups=GROUPS,
+    pools={"p": Pool(name="p", platform=Kind.KVM, hosts=(SCOPE,))},
+    hosts={
+        SCOPE: Host(
+            name=SCOPE,
+            pool="p",
+            platform=Kind.KVM,
+            access=Access(address=SCOPE),
+            attachments=(Attachment(fabric="in", uplink=None, networks=tuple(NETWORKS), bridge="brint"),),
+        )
+    },
+    storage={("p", "my disks"): Storage(name="my disks", pool="p", kind="dir", path="/mnt/di sk's & <more>")},
+)
+
+
+class Bench:
+    """Plans a site with the libvirt parts alone, bridges taken as given, and runs the plan on a host."""
+
+    def __init__(self, host: Lab, site: Site) -> None:
+        self.host, self.site = host, site
+        self.platform = Platform(LibvirtPart())
+
+    def see(self) -> Observation:
+        """What is there now, with the bridges that the networks need."""
+        answers = self.host.run(self.platform.questions())
+        seen = self.platform.understand(self.site, SCOPE, answers)
+        bridges = [Resource(Key(SCOPE, "ovs-bridge", b), role=Role.DERIVED) for b in ("br0", "brint")]
+        return replace(seen, resources={**seen.resources, **{b.key: b for b in bridges}})
+
+    def plan(self, choices: Choices = NO_CHOICES) -> Plan:
+        """The plan from what is there now."""
+        survey = Survey({SCOPE: self.see()})
+        return plan_site(self.site, "digest", survey, {SCOPE: self.platform}, choices)
+
+    def apply(self, choices: Choices = NO_CHOICES) -> Plan:
+        """Plan and run every step; nothing may be refused."""
+        plan = self.plan(choices)
+        assert not plan.refusals, [str(r) for r in plan.refusals]
+        for script in forward(plan):
+            self.host.must(script)
+        return plan
+
+    def undo(self, plan: Plan) -> None:
+        """Run every undo, last step first."""
+        for script in backward(plan):
+            self.host.must(script)
+
+    def wanted_but_not_seen(self) -> dict[str, object]:
+        """Desired attributes that do not read back as themselves, by resource."""
+        seen = self.see()
+        found: dict[str, object] = {}
+        for wanted in self.platform.lower(self.site, SCOPE, seen).resources:
+            there = seen.resources.get(wanted.key)
+            off = (
+                "missing"
+                if there is None
+                else differences(wanted.running, there.running)
+                | differences(wanted.persistent, there.persistent)
+            )
+            if off:
+                found[str(wanted.key)] = off
+        return found
+
+
+def forward(plan: Plan) -> list[Script]:
+    """Scripts of a plan, in order."""
+    return [step.forward for stage in plan.stages for step in stage.steps]
+
+
+def backward(plan: Plan) -> list[Script]:
+    """Undo scripts of a plan, last step first."""
+    return [step.undo for stage in reversed(plan.stages) for step in reversed(stage.steps)]
