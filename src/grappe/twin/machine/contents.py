@@ -1,0 +1,118 @@
+"""What a machine's disk holds: packages, kernel modules, the few files that differ from Debian (pure)."""
+
+from __future__ import annotations
+
+SUITE = "bookworm"
+
+_BASE = (
+    "dbus",
+    "ethtool",
+    "ifupdown",
+    "iproute2",
+    "iputils-ping",
+    "kmod",
+    "openssh-server",
+    "openvswitch-switch",
+    "procps",
+    "python3",
+    "systemd-sysv",
+    "udev",
+)
+_LIBVIRT = ("libvirt-clients", "libvirt-daemon-system", "qemu-system-x86", "qemu-utils")
+
+# What the early initramfs loads, in the kernel that is not installed but only unpacked.
+EARLY_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng")
+
+# Of the kernel's tree, what no virtual Debian host of this kind needs; the rest stays for modprobe.
+DROPPED_MODULES = (
+    "arch/x86/crypto",
+    "arch/x86/kvm",
+    "drivers/ata",
+    "drivers/gpu",
+    "drivers/hv",
+    "drivers/infiniband",
+    "drivers/mmc",
+    "drivers/net/ethernet",
+    "drivers/net/hyperv",
+    "drivers/net/wwan",
+    "drivers/nvme",
+    "drivers/scsi",
+    "drivers/usb",
+    "drivers/xen",
+    "fs/btrfs",
+    "fs/ceph",
+    "fs/cifs",
+    "fs/f2fs",
+    "fs/gfs2",
+    "fs/jfs",
+    "fs/ntfs3",
+    "fs/ocfs2",
+    "fs/smbfs_common",
+    "fs/xfs",
+    "net/ceph",
+    "net/rds",
+    "net/sctp",
+    "net/smc",
+    "net/sunrpc",
+    "net/tipc",
+)
+
+# Units that do nothing for a twin's host but cost an emulated processor seconds at each boot.
+MASKED_UNITS = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty-static.service",
+    "getty@tty1.service",
+    "ifupdown-wait-online.service",
+    "kmod-static-nodes.service",
+    "modprobe@configfs.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@fuse.service",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "systemd-binfmt.service",
+    "systemd-journal-flush.service",
+    "systemd-logind.service",
+    "systemd-machine-id-commit.service",
+    "systemd-pcrphase-sysinit.service",
+    "systemd-pcrphase.service",
+    "systemd-pstore.service",
+    "systemd-random-seed.service",
+    "systemd-rfkill.socket",
+    "systemd-update-utmp-runlevel.service",
+    "systemd-update-utmp.service",
+    "uuidd.socket",
+)
+
+# UsePAM off: a session would wait for the logind that is masked above.
+_SSHD = """\
+HostKey /etc/ssh/ssh_host_grappe_key
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UseDNS no
+UsePAM no
+"""
+
+
+def packages(*, libvirt: bool) -> tuple[str, ...]:
+    """The Debian packages of a host, with or without libvirt and QEMU."""
+    return (*_BASE, *_LIBVIRT) if libvirt else _BASE
+
+
+def files() -> dict[str, str]:
+    """Files of every machine, by path without a leading slash."""
+    return {
+        "etc/fstab": "/dev/vda / ext4 defaults,noatime 0 0\n",
+        "etc/machine-id": "",
+        "etc/resolv.conf": "",
+        "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
+        "etc/ssh/sshd_config.d/grappe.conf": _SSHD,
+        "etc/systemd/journald.conf.d/grappe.conf": "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n",
+    }

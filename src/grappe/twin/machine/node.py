@@ -1,0 +1,69 @@
+"""The laboratory's view of a QEMU machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from grappe.twin.blueprint import Node
+from grappe.twin.guest.accel import decide
+from grappe.twin.machine.image import ensure_machine
+from grappe.twin.machine.power import Vm
+from grappe.twin.machine.qemu import Hardware
+from grappe.twin.machine.seed import Card, Identity
+from grappe.twin.machine_api import MachinePlace
+
+
+class QemuMachine:
+    """A Debian host with its own kernel, systemd and ifupdown (a `grappe.twin.machine_api.Machine`)."""
+
+    def __init__(self) -> None:
+        self._vm: Vm | None = None
+
+    def prepare(self, node: Node, cache: Path, say: Callable[[str], None]) -> None:
+        """Build the image when it is not in the cache yet, and learn whether KVM works here."""
+        say(f"{node.name}: a Debian machine under QEMU; its image is built once, in about a minute")
+        ensure_machine(cache, libvirt=node.libvirt)
+        say(f"{node.name}: runs with {decide(cache)}")
+
+    def start(self, place: MachinePlace) -> None:
+        """Switch the power on. Raises BuildError with what QEMU said."""
+        self._vm = Vm(
+            hardware(place),
+            identity(place),
+            {end.nic: end.link for end in place.nics},
+            place.state_dir,
+        )
+        self._vm.power_on(ensure_machine(place.cache, libvirt=place.node.libvirt), place.cache)
+
+    def alive(self) -> bool:
+        """Whether the machine runs."""
+        return self._vm is not None and self._vm.running()
+
+    def carrier(self, nic: str, up: bool) -> None:
+        """Show the machine a carrier on `nic`, or none."""
+        if self._vm is not None:
+            self._vm.plug(nic, up=up)
+
+    def stop(self) -> None:
+        """Cut the power."""
+        if self._vm is not None:
+            self._vm.power_off()
+
+
+def hardware(place: MachinePlace) -> Hardware:
+    """What QEMU is to make for a place: the cards in the order of the cables' ends."""
+    cards = tuple(Card(end.nic, end.mac, end.mtu) for end in place.nics)
+    return Hardware(place.node.name, place.node.memory_mib, place.node.cpus, cards)
+
+
+def identity(place: MachinePlace) -> Identity:
+    """Who the machine in a place is, with the keys read from their files."""
+    public = place.host_key.with_name(place.host_key.name + ".pub")
+    return Identity(
+        hostname=place.node.name,
+        interfaces=place.interfaces,
+        host_key=place.host_key.read_text(),
+        host_key_public=public.read_text(),
+        authorized_key=place.authorized_key,
+    )

@@ -1,0 +1,43 @@
+"""Join a tap to a cable's end so that every frame passes as it is: VLAN tags, jumbo, LACP, spanning tree.
+
+A Linux bridge would keep frames to 01:80:c2:00:00:0X for itself (it forbids to forward LACP and pause frames,
+net/bridge/br_private.h BR_GROUPFWD_RESTRICTED). tc's mirred action moves frames before anyone looks at them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grappe.twin.blueprint import GENEROUS_MTU
+from grappe.twin.guest.tools import require, run
+
+_HINT = "the kernel needs tc's ingress, u32 and mirred: modprobe -a sch_ingress cls_u32 act_mirred"
+
+
+def join(tap: str, cable: str) -> None:
+    """Make the kernel hand all frames from `cable` to `tap` and back, in the network namespace of the caller.
+
+    Both must exist; earlier joints of `cable` are undone first. Raises BuildError.
+    """
+    ip = require("ip", "iproute2")
+    for link in (tap, cable):
+        _silence(link)
+        run([ip, "link", "set", "dev", link, "mtu", str(GENEROUS_MTU), "up"])
+    _redirect(cable, tap)
+    _redirect(tap, cable)
+
+
+def _silence(link: str) -> None:
+    """Keep the kernel here from sending anything of its own on the cable."""
+    switch = Path("/proc/sys/net/ipv6/conf") / link / "disable_ipv6"
+    if switch.exists():
+        switch.write_text("1")
+
+
+def _redirect(source: str, target: str) -> None:
+    tc = require("tc", "iproute2")
+    run([tc, "qdisc", "replace", "dev", source, "clsact"], hint=_HINT)
+    run([tc, "filter", "del", "dev", source, "ingress"], hint=_HINT)
+    everything = ["protocol", "all", "prio", "1", "u32", "match", "u32", "0", "0"]
+    action = ["action", "mirred", "egress", "redirect", "dev", target]
+    run([tc, "filter", "add", "dev", source, "ingress", *everything, *action], hint=_HINT)
