@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from grappe.check import check
 from grappe.document import Document, load
+from grappe.model.finding import Severity
 from grappe.model.site import Site
 from grappe.model.topology import switch_ports
 
@@ -83,3 +85,9 @@ def test_cluster_hosts_hold_their_addresses_where_they_should(cluster: Site) -> 
     for host in cluster.hosts.values():
         assert [a.port for a in host.addresses] == ["eth0", "vlan12", "vlan99"]
         assert host.access.address == str(host.addresses[0].address.ip)
+
+
+@pytest.mark.parametrize("folder", sorted(p.parent.name for p in EXAMPLES.glob("*/site.yaml")))
+def test_example_passes_check_with_every_risk_and_warning_acknowledged(folder: str) -> None:
+    loud = {Severity.ERROR, Severity.RISK, Severity.WARNING}
+    assert not [f for f in check(_example(folder).site) if f.severity in loud and f.accepted is None]

@@ -175,7 +175,7 @@ def test_attachment_on_a_bond_takes_every_network_of_its_fabric(h1: Host) -> Non
     assert rack is not None
     assert (rack.uplink, rack.networks, rack.native) == ("bond0", ("LAN", "front", "storage"), "LAN")
     assert (rack.bridge, rack.mtu, rack.spanning_tree) == ("br-rack", 9000, SpanningTree.RSTP)
-    assert rack.registered_macs == {parse_mac("52:54:00:aa:bb:cc")}
+    assert rack.registered_macs == frozenset({parse_mac("52:54:00:aa:bb:cc")})
 
 
 def test_bridge_no_leaves_the_address_on_the_nic(h1: Host) -> None:
@@ -318,7 +318,10 @@ def test_vm_nics(document: Document) -> None:
         (("hosts", "h2", "attach", "bond0"), (26, 18)),
         (("pools", "kvm", "storage", "images"), (11, 23)),
         (("vms", "web", "nics", 1, "address"), (37, 36)),
-        (("fabrics", "rack", "port_groups", "front"), (5, 3)),
+        (("port_groups", "front"), (5, 3)),
+        (("fabrics", "rack"), (4, 21)),
+        (("fabrics", "rack", "bridge"), (4, 21)),
+        (("hosts", "h1", "attach", "none"), (12, 5)),
         (("nowhere",), (1, 1)),
         ((), (1, 1)),
     ],

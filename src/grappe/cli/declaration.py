@@ -23,10 +23,10 @@ def init(
     switch: Annotated[bool, typer.Option(help="Put an Open vSwitch rack switch between them.")] = True,
 ) -> None:
     """Print a first declaration, with comments, to edit: grappe init > site.yaml"""
-    from grappe.document.first import FirstFile, first_file
+    from grappe.document.first import first_file
 
     names = tuple(f"h{number}" for number in range(1, hosts + 1))
-    say(first_file(FirstFile(hosts=names, switch="sw1" if switch else None)).rstrip("\n"))
+    say(first_file(hosts=names, switch="sw1" if switch else None).rstrip("\n"))
 
 
 def schema() -> None:

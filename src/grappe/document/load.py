@@ -13,7 +13,7 @@ from grappe.document.complaints import check_shape, locate, written_part
 from grappe.document.partial import WrittenNames
 from grappe.document.problem import START, DeclarationError, Position, Problem, dotted
 from grappe.document.resolve.context import Context
-from grappe.document.resolve.places import candidates
+from grappe.document.resolve.places import candidates, origins
 from grappe.document.resolve.site import resolve
 from grappe.document.source import MAX_CHARACTERS, Node, read
 from grappe.model.site import Path, Site
@@ -26,8 +26,8 @@ class Document:
     site: Site
     filename: str
     root: Node
-    origins: dict[str, str]
-    """Network or derived port group -> the key under `networks:` that it comes from."""
+    origins: dict[Path, Path]
+    """Places of the model -> where they stand in the file, where that is another place."""
 
     def position(self, path: Path) -> Position:
         """Return where a place of the model stands in the file: it, or its nearest ancestor that is written.
@@ -35,8 +35,7 @@ class Document:
         Paths may start as the model's mappings do (`("hosts", "h1", …)`) or as the file does
         (`("pools", "p", "hosts", "h1", …)`); what a host takes from its pool is found there.
         """
-        pools = {name: host.pool for name, host in self.site.hosts.items()}
-        places = candidates(path, pools, self.origins)
+        places = candidates(path, self.origins)
         return locate(self.root, min(places, key=lambda place: _unwritten(self.root, place)))
 
     @cached_property
@@ -97,12 +96,7 @@ def loads(text: str, filename: str = "<text>") -> Document:
     problems.extend(_placed(root, _relevant(root, context, partial=bool(problems))))
     if problems:
         raise _error(filename, problems)
-    return Document(site, filename, root, _origins(site, context.templates))
-
-
-def _origins(site: Site, templates: dict[str, str]) -> dict[str, str]:
-    derived = (g for g in site.port_groups.values() if not g.explicit and g.native)
-    return {**{g.name: templates[g.native or ""] for g in derived}, **templates}
+    return Document(site, filename, root, origins(site, context.templates))
 
 
 def _not_a_mapping(root: Node) -> Problem:

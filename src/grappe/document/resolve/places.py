@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from grappe.document.resolve.context import Context
-from grappe.model.site import Acknowledgement, Path
+from grappe.model.site import Acknowledgement, Path, Site
 
 _INDEX = re.compile(r"\[(\d+)\]")
 _FROM_POOL = frozenset({"attach", "bonds", "datapath"})
@@ -75,23 +75,36 @@ def _complain_unknown_place(context: Context, path: Path, at: Path) -> None:
         context.complain_unknown(path, root.removesuffix("s"), str(at[1]), sorted(known[root]))
 
 
-def candidates(path: Path, pools: Mapping[str, str], origins: Mapping[str, str]) -> Iterator[Path]:
+def origins(site: Site, templates: Mapping[str, str]) -> dict[Path, Path]:
+    """Where things stand that the file does not have under their own name.
+
+    `templates` gives the name that each network was expanded from.
+    """
+    made: dict[Path, Path] = {}
+    for host in site.hosts.values():
+        made["hosts", host.name] = ("pools", host.pool, "hosts", host.name)
+    for network in site.networks.values():
+        place = ("networks", templates[network.name])
+        made["networks", network.name] = place
+        made.setdefault(("fabrics", network.fabric), (*place, "fabric"))
+    for group in site.port_groups.values():
+        if not group.explicit and group.native:
+            made["port_groups", group.name] = ("networks", templates[group.native])
+    return made
+
+
+def candidates(path: Path, known: Mapping[Path, Path]) -> Iterator[Path]:
     """Places of the file where a place of the model may be written, the likeliest first.
 
-    `pools` gives each host's pool, `origins` the network key that a network or port group comes from.
+    `known` are the `origins` of the site.
     """
-    path = full(path, pools)
-    if len(path) > 1 and path[0] == "networks":
-        yield ("networks", origins.get(str(path[1]), path[1]), *path[2:])
-    elif len(path) > 3 and path[0] == "fabrics" and path[2] == "port_groups":
-        yield from candidates(path[2:], pools, origins)
-    elif len(path) > 1 and path[0] == "port_groups":
+    yield path
+    origin = known.get(path[:2])
+    if origin is not None:
+        path = (*origin, *path[2:])
         yield path
-        yield ("networks", origins.get(str(path[1]), path[1]))
-    else:
-        yield path
-        if len(path) > 4 and path[0] == "pools" and path[2] == "hosts":
-            yield from _host_candidates(path)
+    if len(path) > 4 and path[0] == "pools" and path[2] == "hosts":
+        yield from _host_candidates(path)
 
 
 def _host_candidates(path: Path) -> Iterator[Path]:
