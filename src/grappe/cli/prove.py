@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -40,8 +41,8 @@ def verify(
         survey = cluster.survey()
         plan = question(cluster.site, survey.observations, frozenset(network or ()))
         call = roll_call(plan, cluster.transports)
-    say(to_json(call) if as_json else to_text(call, full=full))
+    say(json.dumps(to_json(call), indent=2) if as_json else to_text(call, full=full))
     for scope, reason in survey.unknown.items():
-        say(f"not asked: {scope}: {reason}")
+        typer.echo(f"not asked: {scope}: {reason}", err=True)
     if not call.ok or survey.unknown:
         raise typer.Exit(FOUND)
