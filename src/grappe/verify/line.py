@@ -13,6 +13,7 @@ import queue
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from importlib.resources import files
 from typing import IO, Any
 
@@ -104,10 +105,12 @@ class Line:
         if self.lively and self.open:
             self._write(json.dumps(order, separators=(",", ":")).encode() + b"\n")
 
-    def await_event(self, event: str, deadline: float) -> dict[str, Any] | None:
+    def await_event(
+        self, event: str, deadline: float, keep: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> dict[str, Any] | None:
         """Wait for an answer until `deadline` (monotonic); None when the device is or becomes given up.
 
-        The answer has `received`, seconds since 1970, when it came.
+        The answer has `received`, seconds since 1970, when it came. Other answers before it go to `keep`.
         """
         while self.lively:
             try:
@@ -120,6 +123,8 @@ class Line:
                 self.reason = f"its probe ended before {event!r}{self._words()}"
             elif answer["event"] == event:
                 return answer
+            else:
+                keep(answer)
         return None
 
     def waiting(self) -> list[dict[str, Any]]:
@@ -131,7 +136,9 @@ class Line:
             self._answers.put(None)  # the end stays the end
         return taken
 
-    def close(self, deadline: float) -> dict[str, Any] | None:
+    def close(
+        self, deadline: float, keep: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> dict[str, Any] | None:
         """Order a stop, wait for the `bye`, end the process; return the bye, None when it did not come.
 
         A missing bye does not make `reason`: what was answered before stands.
@@ -142,7 +149,7 @@ class Line:
         was, bye = self.reason, None
         if not was:
             self._write(b'{"do":"stop"}\n')
-            bye = self.await_event("bye", deadline)
+            bye = self.await_event("bye", deadline, keep)
         self.reason = was
         self._hang_up(process)
         return bye
