@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )
+
+
+MOVES = st.lists(st.tuples(st.integers(0), st.integers(0)), max_size=6)
+"""Which part goes where in its tree; both counted modulo the number of parts."""
 
 
 def _answer(text: str) -> list[str]:
@@ -111,6 +116,35 @@ def test_any_value_anywhere_gets_an_answer(text: str, value: Any, data: st.DataO
         holder = holder[part]
     holder[path[-1]] = value
     _answer(json.dumps(tree))
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from([*EXAMPLES, first_file()]),
+    st.lists(st.tuples(st.integers(0), st.integers(0)), max_size=6),
+)
+def test_any_mixture_of_right_parts_gets_an_answer(text: str, moves: list[tuple[int, int]]) -> None:
+    tree = source.read(text)[0].data()
+    for start, end in moves:
+        paths = _paths(tree)[1:]
+        if not paths:
+            break
+        value = json.loads(json.dumps(_at(tree, paths[start % len(paths)])))
+        *way, last = paths[end % len(paths)]
+        holder = _at(tree, way)
+        if start % 5 == 0:
+            del holder[last]
+        elif isinstance(holder, dict) and start % 5 == 1:
+            holder[str(paths[start % len(paths)][-1])] = value
+        else:
+            holder[last] = value
+    _answer(json.dumps(tree))
+
+
+def _at(tree: Any, path: Iterable[Any]) -> Any:
+    for part in path:
+        tree = tree[part]
+    return tree
 
 
 def _flat(node: Node) -> Any:

@@ -414,3 +414,26 @@ def test_first_file_loads(hosts: list[str], switch: str | None) -> None:
     site = loads(first_file(site="mine", hosts=hosts, switch=switch)).site
     assert (site.name, list(site.hosts)) == ("mine", hosts)
     assert ("sw1" in site.switches) == (switch is not None)
+
+
+def test_of_many_names_only_their_number_is_told() -> None:
+    hosts = ", ".join(f"h{i}: " for i in range(30))
+    text = f"site: s\npools: {{p: {{platform: kvm, hosts: {{{hosts}}}}}}}\n"
+    with pytest.raises(DeclarationError) as raised:
+        loads(text + "vms: {a: {memory: 1G, boot: test-guest, host: hh7}}\n")
+    (problem,) = raised.value.problems
+    assert (problem.expected, problem.hint) == ("one of 30 hosts", "did you mean h7?")
+
+
+def test_a_wrong_name_in_a_thousand_places_is_told_a_thousand_times() -> None:
+    vms = "".join(f"  v{i}: {{memory: 1G, boot: test-guest, host: h{i}x}}\n" for i in range(1000))
+    with pytest.raises(DeclarationError) as raised:
+        loads(f"site: s\npools: {{p: {{platform: kvm, hosts: {{h1: }}}}}}\nvms:\n{vms}")
+    assert len(raised.value.problems) == 1000
+
+
+def test_wrong_leaf_hides_no_wrong_name_and_makes_none() -> None:
+    text = SITE.replace("vlan: 12", "vlan: twelve").replace("[LAN, front]", "[LAN, fornt, storage]")
+    with pytest.raises(DeclarationError) as raised:
+        loads(text)
+    assert [p.path[-1] for p in raised.value.problems] == ["vlan", 1]

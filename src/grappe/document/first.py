@@ -8,7 +8,7 @@ from grappe.model.site import Platform
 
 _HEAD = """\
 # A Grappe site: everything in one file. `grappe check` says what is wrong or risky, `grappe plan` what would
-# change, `grappe --twin twin up` brings it up on this machine. `grappe schema` lets an editor complete it.
+# change, `grappe twin up` brings it up on this machine to try it. `grappe schema` lets an editor complete it.
 site: {site}
 
 # A network is a VLAN of a fabric (one layer-2 domain); without `vlan:` it is the fabric's untagged segment.

@@ -80,6 +80,10 @@ def show(value: object) -> str:
     )
 
 
+def _plural(kind: str) -> str:
+    return " or ".join(f"{word}es" if word.endswith("ch") else f"{word}s" for word in kind.split(" or "))
+
+
 def _show_list(values: Sequence[object]) -> str:
     if not values:
         return "an empty list"
@@ -117,11 +121,11 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"did you mean {show(name)}?" if name else ""
 
 
-def one_of(names: Iterable[str], kind: str = "") -> str:
-    """Return `a, b or c`; of a long list only how many there are."""
+def one_of(names: Collection[str], kind: str = "") -> str:
+    """Return `a, b or c`; of a long list, when its kind is said, only how many there are."""
+    if len(names) > _LISTED and kind:
+        return f"one of {len(set(names))} {_plural(kind)}"
     words = [show(name) for name in dict.fromkeys(names)]
     if not words:
         return ""
-    if len(words) > _LISTED and kind:
-        return f"one of the {len(words)} {kind}s"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -21,6 +21,8 @@ from grappe.model.site import (
     Vm,
 )
 
+_HINTED = 100
+
 
 @dataclass(slots=True)
 class Context:
@@ -59,13 +61,14 @@ class Context:
     def complain_unknown(
         self, path: Path, kind: str, name: str, known: Collection[str], hint: str = ""
     ) -> None:
-        """Note a name that nothing has."""
+        """Note a name that nothing has. Looking for the nearest one is dear: the first hundred get it."""
+        near = did_you_mean(name, known) if len(self.unknown) < _HINTED else ""
         problem = Problem(
             path=path,
             position=START,
             message=f"unknown {kind} {show(name)}",
             expected=one_of(known, kind),
-            hint=hint or did_you_mean(name, known) or ("" if known else f"no {kind} is declared"),
+            hint=hint or near or ("" if known else f"no {kind} is declared"),
         )
         self.unknown.append((problem, kind, name))
 

@@ -212,7 +212,7 @@ class _Maker:
                 hint="add it under attach:",
             )
             return ""
-        if network.name == attachment.native:
+        if network.name == attachment.native or network.vlan is None:
             return attachment.bridge or attachment.uplink or ""
         if attachment.bridge is None:
             self.context.complain(
