@@ -225,7 +225,7 @@ def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:
 def _node_problems(node: Node) -> Iterator[str]:
     if not NODE_NAME.match(node.name):
         yield f"node {node.name!r}: not a host name (letters, digits, '-', '.'; at most 63)"
-    yield from _repeated(f"NIC {node.name}/", [one.name for one in node.nics])
+    yield from _repeated("NIC", [f"{node.name}/{one.name}" for one in node.nics])
     names = {one.name for one in node.nics}
     for nic in node.nics:
         yield from _nic_problems(node, nic)

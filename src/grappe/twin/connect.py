@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 NEWUSER, NEWNET = 0x10000000, 0x40000000
-LIMIT = 10.0
+LIMIT = 5.0
 
 
 def lab_pid(folder: str) -> int:

@@ -47,6 +47,8 @@ class Doors:
             knock.greeted = knock.line.recv(64).startswith(b"SSH-")
         except OSError:
             knock.greeted = False
+        if not knock.greeted:
+            knock.since = 0.0  # somebody said no: knock again the next time
         self._watched.unregister(knock.line)
 
     def _leave(self, address: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -81,7 +82,10 @@ class Lab:
         """Serve until killed."""
         while True:
             for key, _ in self.watched.select(_TICK):
-                key.data()
+                try:
+                    key.data()
+                except OSError:  # one node's trouble is not the lab's end
+                    traceback.print_exc()
             self._knock()
             self._report()
 
@@ -104,21 +108,27 @@ class Lab:
         for one in self.nodes.values():
             if one.pid and os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                 _, status = os.waitpid(one.pid, 0)
+                self._told(one)
                 self._ended(one, status)
 
     def _ended(self, one: Powered, status: int) -> None:
         """A node went down by itself: reboot(2) in a PID namespace ends it by SIGHUP, power-off by SIGINT."""
         one.pid = 0
         by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        failed = one.state in ("failed", "booting")
+        failed, text = one.state in ("failed", "booting"), one.text
         self._without_power(one)
         if by == signal.SIGHUP:
             self._power_on(one)
         elif failed:
-            one.state, one.text = "failed", one.text or "its first process ended while it booted"
+            one.state, one.text = "failed", text or "its first process ended while it booted"
 
     def _told(self, one: Powered) -> None:
-        data = os.read(one.pipe, 4096)
+        if one.pipe < 0:  # it went away together with this event
+            return
+        try:
+            data = os.read(one.pipe, 4096)
+        except BlockingIOError:
+            return
         one.rest += data
         while b"\n" in one.rest:
             line, _, one.rest = one.rest.partition(b"\n")
@@ -152,18 +162,17 @@ class Lab:
                 one.state, one.text = "ready", ""
 
     def _report(self) -> None:
+        """Tell the command that started the lab, once, how that went; end when it failed or is alone."""
+        if self.told < 0:
+            return
         states = {one.state for one in self.nodes.values()}
-        if self.told >= 0 and "booting" not in states:
-            self.tell(self._states())
-
-    def tell(self, what: dict[str, Any]) -> None:
-        """Tell the command that started the lab; it may have gone away."""
-        try:
-            os.write(self.told, json.dumps(what).encode())
-            os.close(self.told)
-        except OSError:
-            traceback.print_exc()
-        self.told = -1
+        if "booting" not in states:
+            heard = tell(self.told, self._states())
+            self.told = -1
+            if not heard or "failed" in states:
+                sys.exit(1)
+        elif _nobody_listens(self.told):
+            sys.exit(1)
 
     # -- power
 
@@ -274,6 +283,23 @@ class Lab:
         }
 
 
+def tell(told: int, what: dict[str, Any]) -> bool:
+    """Write the one line that the command waits for; whether it was still there."""
+    try:
+        os.write(told, json.dumps(what).encode())
+    except OSError:
+        return False
+    finally:
+        os.close(told)
+    return True
+
+
+def _nobody_listens(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
 def services(one: Powered) -> dict[str, bool]:
     """Which of a node's services run."""
     root = Path(f"/proc/{one.pid}/root")
@@ -367,6 +393,6 @@ def main(path: str, lock: str, told: str) -> None:
     except Exception as error:
         traceback.print_exc()
         sys.stdout.flush()
-        lab.tell({"error": f"{type(error).__name__}: {error}"})
+        tell(lab.told, {"error": f"{type(error).__name__}: {error}"})
         return
     lab.run()

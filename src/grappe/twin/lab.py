@@ -110,13 +110,17 @@ class Lab:
         """
         blueprint.check()
         folder = Folder((state_dir or state_home() / blueprint.name).absolute())
-        preflight.check(blueprint, folder.path, tun)
+        preflight.check(blueprint, folder.path, tun, (shares or {}).values())
         options, single = preflight.mapping()
         cache = (cache_dir or cache_home()).absolute()
         plan = Settings(blueprint, cache, bool(options), single, kvm, tun, dict(shares or {}))
-        with _locked(folder, blueprint.name) as lock:
-            _prepare(folder, plan, options, say)
-            _start(folder, options, lock, timeout)
+        try:
+            with _locked(folder, blueprint.name) as lock:
+                _prepare(folder, plan, options, say)
+                _start(folder, options, lock, timeout)
+        except _NotUpError as error:
+            _wait_ended(folder, 20.0)
+            raise TwinError(error.reason, error.hint) from None
         return cls(folder, plan)
 
     @classmethod
@@ -138,11 +142,7 @@ class Lab:
         """End every process of the lab and remove what it left on disk. Raises TwinError when one stays."""
         with suppress(TwinError, ProcessLookupError):  # it may be dying already
             os.kill(control.lab_pid(self.folder), signal.SIGKILL)
-        limit = time.monotonic() + timeout
-        while is_up(self.folder):
-            if time.monotonic() > limit:
-                raise TwinError(f"processes of the twin in {self.folder.path} did not end", "See `lsns`.")
-            time.sleep(0.01)
+        _wait_ended(self.folder, timeout)
         _remove(self.folder, preflight.mapping()[0])
 
     # -- look
@@ -261,6 +261,18 @@ class Lab:
             raise TwinError(str(error.args[0])) from None
 
 
+class _NotUpError(TwinError):
+    """The lab was started and is ending by itself."""
+
+
+def _wait_ended(folder: Folder, timeout: float) -> None:
+    limit = time.monotonic() + timeout
+    while is_up(folder):
+        if time.monotonic() > limit:
+            raise TwinError(f"processes of the twin in {folder.path} did not end", "`lsns` shows them.")
+        time.sleep(0.01)
+
+
 def is_up(folder: Folder) -> bool:
     """Whether a process of the lab lives."""
     try:
@@ -280,10 +292,11 @@ def _locked(folder: Folder, name: str) -> Iterator[int]:
     folder.path.chmod(0o700)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TwinError(f"the twin {name!r} is up already", "`grappe twin down` ends it.") from None
         yield lock
-    except BlockingIOError:
-        raise TwinError(f"the twin {name!r} is up already", "`grappe twin down` ends it.") from None
     finally:
         os.close(lock)
 
@@ -328,35 +341,32 @@ def _start(folder: Folder, options: Sequence[str], lock: int, timeout: float) ->
             "--kill-child=SIGKILL",
             "--mount-proc",
         ]
-        outer = subprocess.Popen(
-            ["unshare", *options, *spaces, sys.executable, "-S", "-c", inside],
+        # A child of nobody here: the lab outlives this process, and ends by itself when `read` closes early.
+        subprocess.run(
+            ["setsid", "--fork", "unshare", *options, *spaces, sys.executable, "-S", "-c", inside],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
-            start_new_session=True,
             pass_fds=(lock, write),
+            check=True,
         )
     os.close(write)
     try:
         _wait_up(folder, read, timeout)
-    except BaseException:
-        outer.kill()
-        outer.wait()
-        raise
     finally:
         os.close(read)
 
 
 def _wait_up(folder: Folder, read: int, timeout: float) -> None:
     if not select.select([read], [], [], timeout)[0]:
-        raise TwinError(f"the twin was not ready after {timeout:.0f} s", _tail(folder.log))
+        raise _NotUpError(f"the twin was not ready after {timeout:.0f} s", _tail(folder.log))
     told: dict[str, Any] = json.loads(os.read(read, 1 << 20) or '{"error": "its process ended"}')
     if "error" in told:
-        raise TwinError(f"the twin did not start: {told['error']}", _tail(folder.log))
+        raise _NotUpError(f"the twin did not start: {told['error']}", _tail(folder.log))
     failed = [f"{name}: {one['text']}" for name, one in told.items() if one["state"] != "ready"]
     if failed:
-        raise TwinError("nodes of the twin did not come up:\n" + "\n".join(failed), _tail(folder.log))
+        raise _NotUpError("nodes of the twin did not come up:\n" + "\n".join(failed), _tail(folder.log))
 
 
 def _tail(log: Path) -> str:

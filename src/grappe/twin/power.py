@@ -50,6 +50,7 @@ def switch_on(plan: Plan, keep: int) -> tuple[int, int]:
     with os.fdopen(os.dup(read), buffering=1) as told:
         first = told.readline().strip()
     os.waitpid(child, 0)
+    os.set_blocking(read, False)
     if not first.startswith("pid "):
         os.close(read)
         raise OSError(f"node {plan.node.name} did not start: {first or 'its process ended without a word'}")

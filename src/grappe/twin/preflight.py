@@ -33,7 +33,7 @@ _LIBVIRT = {
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 
-def check(blueprint: Blueprint, state: Path, tun: Path) -> None:
+def check(blueprint: Blueprint, state: Path, tun: Path, shares: Iterable[Path] = ()) -> None:
     """Raise TwinError with the first thing that is missing and how to get it."""
     _packages(blueprint)
     _layout()
@@ -41,6 +41,9 @@ def check(blueprint: Blueprint, state: Path, tun: Path) -> None:
         raise TwinError(
             f"the twin's state directory {state} is below /run", "A lab hides /run: choose another."
         )
+    for path in shares:
+        if not path.exists():
+            raise TwinError(f"{path} does not exist, so no node can be shown it")
     if os.geteuid() != 0:
         _user_namespaces()
         if any(one.libvirt for one in blueprint.nodes):

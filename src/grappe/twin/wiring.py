@@ -70,43 +70,54 @@ def laying(blueprint: Blueprint) -> Iterator[str]:
         yield f"link set {segments[segment.name]} mtu {min(1500, segment.mtu)}"
     for foothold in blueprint.operator.footholds:
         yield f"addr add {foothold.address} dev {segments[foothold.segment]}"
-    joined = {
-        cable: segments[cable.b] if isinstance(cable.b, str) else f"c{at}"
-        for at, cable in enumerate(blueprint.cables)
-    }
-    for cable, bridge in joined.items():
-        if not isinstance(cable.b, str):
-            yield from _bridge(bridge, derived_mac("cable", str(cable.a)))
     for one in sockets(blueprint):
-        yield from _nic(one, _limit(blueprint, one.cable))
-        if one.cable:
-            yield from _join(one, one.cable, joined[one.cable])
+        yield from _nic(one)
+    for at, cable in enumerate(blueprint.cables):
+        yield from _cable(blueprint, cable, f"c{at}", segments)
+
+
+def _nic(one: Socket) -> Iterator[str]:
+    namespaced = one.node.machine == "namespace"
+    name, inner = plug_name(one.node, one.nic), one.nic.mtu if namespaced else GENEROUS_MTU
+    mac = nic_mac(one.node, one.nic) if namespaced else derived_mac("plug", str(one.end))
+    yield (
+        f"link add {one.name} mtu {GENEROUS_MTU} type veth"
+        f" peer name {name} netns {one.node.name} address {mac} mtu {inner}"
+    )
+
+
+def _cable(blueprint: Blueprint, cable: Cable, bridge: str, segments: Mapping[str, str]) -> Iterator[str]:
+    jacks = {one.end: one.name for one in sockets(blueprint)}
+    mtu = min([cable.mtu, *(one.mtu for one in blueprint.segments if cable.b == one.name)])
+    near, far = jacks[cable.a], jacks[cable.b] if isinstance(cable.b, End) else None
+    there = segments[cable.b] if isinstance(cable.b, str) else f"{bridge}b"
+    if mtu < GENEROUS_MTU:
+        # In the middle, where a frame that is too large is lost without a word to its sender.
+        yield f"link add {bridge}x mtu {mtu} type veth peer name {bridge}y mtu {mtu}"
+        yield f"link set {bridge}x up"
+        yield f"link set {bridge}y up"
+        yield from _hub(bridge, str(cable.a), near, f"{bridge}x")
+        if far:
+            yield from _hub(there, str(cable.b), f"{bridge}y", far)
+        else:
+            yield f"link set {bridge}y master {there}"
+    elif far:
+        yield from _hub(bridge, str(cable.a), near, far)
+    else:
+        yield f"link set {near} master {there}"
+
+
+def _hub(name: str, place: str, one: str, other: str) -> Iterator[str]:
+    """A bridge that is nothing but a joint of a cable."""
+    yield from _bridge(name, derived_mac("cable", place))
+    for port in (one, other):
+        yield f"link set {port} master {name}"
+        yield f"link set {port} type bridge_slave learning off group_fwd_mask {_PASS_LINK_LOCAL}"
 
 
 def _bridge(name: str, mac: str) -> Iterator[str]:
     yield f"link add {name} address {mac} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
     yield f"link set {name} up"
-
-
-def _limit(blueprint: Blueprint, cable: Cable | None) -> int:
-    limits = [one.mtu for one in blueprint.segments if cable and cable.b == one.name]
-    return min([cable.mtu if cable else GENEROUS_MTU, *limits])
-
-
-def _nic(one: Socket, mtu: int) -> Iterator[str]:
-    namespaced = one.node.machine == "namespace"
-    name, inner = plug_name(one.node, one.nic), one.nic.mtu if namespaced else GENEROUS_MTU
-    mac = nic_mac(one.node, one.nic) if namespaced else derived_mac("plug", str(one.end))
-    yield (
-        f"link add {one.name} mtu {mtu} type veth"
-        f" peer name {name} netns {one.node.name} address {mac} mtu {inner}"
-    )
-
-
-def _join(one: Socket, cable: Cable, bridge: str) -> Iterator[str]:
-    yield f"link set {one.name} master {bridge}"
-    if not isinstance(cable.b, str):
-        yield f"link set {one.name} type bridge_slave learning off group_fwd_mask {_PASS_LINK_LOCAL}"
 
 
 def resetting(node: Node, links: Mapping[int, Link], factory: Mapping[int, Nic]) -> Iterator[str]:
