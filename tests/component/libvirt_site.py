@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
 from component.libvirt_lab import Lab
-
 from grappe.graph.plan import Plan
 from grappe.graph.resource import Key, Observation, Resource, Role, differences
 from grappe.model.script import Script
 from grappe.model.site import (
     Access,
     Attachment,
+    Disk,
     Fabric,
     Host,
+    KernelBoot,
     Network,
-    Platform as Kind,
     Pool,
     PortGroup,
     Site,
     Storage,
+    Vm,
+    VmNic,
 )
-from grappe.model.units import VlanId
+from grappe.model.site import Platform as HostPlatform
+from grappe.model.units import Bytes, Mac, Mtu, VlanId
 from grappe.platforms.base import Platform
 from grappe.platforms.kvm.libvirt import LibvirtPart
 from grappe.platforms.planning import NO_CHOICES, Choices, Survey, plan_site
@@ -47,22 +49,54 @@ GROUPS = {
     )
 }
 
+KERNEL = "/mnt/a kernel"
+"""A file of zeros: QEMU runs it, and nothing happens."""
+
+
+def nic(group: str, network: str | None, last: int, mtu: int = 1500) -> VmNic:
+    """A NIC on the site's fabric."""
+    mac = Mac(f"52:54:00:00:00:{last:02x}")
+    return VmNic(fabric="in", port_group=group, network=network, mac=mac, mtu=Mtu(mtu))
+
+
+VM = Vm(
+    name="7",
+    pool="p",
+    host=SCOPE,
+    vcpus=1,
+    memory=Bytes(64 << 20),
+    boot=KernelBoot(kernel=KERNEL, initrd="", cmdline="a 'b' \"c\" <$(id)> &"),
+    disks=(Disk(target="vda", size=Bytes(5_000_001), storage="my disks"),),
+    nics=(nic("--x $(id) y", "dmz", 1), nic("mixed", "web", 2, 9000)),
+)
+
+ODD_VM = replace(
+    VM,
+    name="--v $(id) 'q\" <&>",
+    disks=(),
+    nics=(),
+    running=False,
+    autostart=False,
+    boot=KernelBoot(kernel=KERNEL, initrd=""),
+)
+
 SITE = Site(
     name="lab",
     fabrics={"in": Fabric(name="in", bridge="brint", libvirt_network="intern $(id) 'x\"")},
     networks=NETWORKS,
     port_groups=GROUPS,
-    pools={"p": Pool(name="p", platform=Kind.KVM, hosts=(SCOPE,))},
+    pools={"p": Pool(name="p", platform=HostPlatform.KVM, hosts=(SCOPE,))},
     hosts={
         SCOPE: Host(
             name=SCOPE,
             pool="p",
-            platform=Kind.KVM,
+            platform=HostPlatform.KVM,
             access=Access(address=SCOPE),
             attachments=(Attachment(fabric="in", uplink=None, networks=tuple(NETWORKS), bridge="brint"),),
         )
     },
     storage={("p", "my disks"): Storage(name="my disks", pool="p", kind="dir", path="/mnt/di sk's & <more>")},
+    vms={vm.name: vm for vm in (VM, ODD_VM)},
 )
 
 
@@ -72,6 +106,7 @@ class Bench:
     def __init__(self, host: Lab, site: Site) -> None:
         self.host, self.site = host, site
         self.platform = Platform(LibvirtPart())
+        host.sh('head -c 4096 /dev/zero > "$1"', KERNEL)
 
     def see(self) -> Observation:
         """What is there now, with the bridges that the networks need."""

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+
 from component.libvirt_lab import Lab, lab, missing
-from component.libvirt_site import GROUPS, SITE, Bench
+from component.libvirt_site import SITE, Bench
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}")
 

@@ -9,20 +9,21 @@ from grappe.graph.plan import Disruption
 from grappe.graph.resource import Desired, KindRules, Observation, Refusal, Resource, Value
 from grappe.model.script import Answer, Script, script
 from grappe.model.site import Site
-from grappe.platforms.kvm import libvirt_survey, networks, storage
+from grappe.platforms.kvm import libvirt_survey, networks, storage, vms
 
 _NETWORKS = frozenset({networks.NETWORK, networks.GROUP})
 _STORAGE = frozenset({storage.POOL, storage.VOLUME})
 
 
 class LibvirtPart:
-    """Kinds `libvirt-network`, `port-group`, `storage-pool` and `volume`."""
+    """Kinds `libvirt-network`, `port-group`, `storage-pool`, `volume` and `vm`."""
 
     kinds: Mapping[str, KindRules] = {
         networks.NETWORK: KindRules(rank=40, batch="libvirt"),
         networks.GROUP: KindRules(rank=50, batch="libvirt"),
         storage.POOL: KindRules(rank=60, batch="storage", data=True),
         storage.VOLUME: KindRules(rank=70, batch="storage", data=True, fixed=frozenset({"format"})),
+        vms.VM: KindRules(rank=80, batch="vm", data=True),
     }
 
     def questions(self) -> Script:
@@ -35,12 +36,12 @@ class LibvirtPart:
         """Resources, and facts: `libvirt` (up, down, absent), `libvirt-error`, `accel` (kvm, tcg)."""
         survey = libvirt_survey.read(answers[0])
         facts = {"libvirt": survey.state, "libvirt-error": survey.error, "accel": survey.accel}
-        readers = (networks.understand, storage.understand)
+        readers = (networks.understand, storage.understand, vms.understand)
         return [r for read in readers for r in read(site.name, scope, survey)], facts
 
     def lower(self, site: Site, scope: str, seen: Observation) -> Desired:
         """What the site wants of a host's libvirt; refused whole when libvirt's state is unknown."""
-        wanted = _joined(part.lower(site, scope, seen) for part in (networks, storage))
+        wanted = _joined(part.lower(site, scope, seen) for part in (networks, storage, vms))
         state = seen.facts.get("libvirt")
         if state == "up" or not (wanted.resources or wanted.absent):
             return wanted
@@ -51,12 +52,15 @@ class LibvirtPart:
         return script(
             networks.realise([c for c in changes if c.key.kind in _NETWORKS]),
             storage.realise([c for c in changes if c.key.kind in _STORAGE]),
+            vms.realise([c for c in changes if c.key.kind == vms.VM]),
         )
 
     def disruption(self, change: Change) -> Disruption:
         """What a change may disturb."""
         if change.key.kind in _STORAGE:
             return storage.disruption(change)
+        if change.key.kind == vms.VM:
+            return vms.disruption(change)
         return networks.disruption(change)
 
     def irreversible(self, change: Change) -> str:

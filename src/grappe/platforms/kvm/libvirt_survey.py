@@ -70,7 +70,7 @@ documents() {
 }
 all=$(documents)
 printf '%s\\n' "$all"
-printf '%s\\n' "$all" | sed -n '/^<pool type=.dir.>/,/^<\\/pool>/s:^ *<path>\\(.*\\)</path>$:\\1:p' |
+printf '%s\\n' "$all" | sed -n '/|<pool type=.dir.>/,/^<\\/pool>/s:^ *<path>\\(.*\\)</path>$:\\1:p' |
 sort -u | sed "s/&lt;/</g; s/&gt;/>/g; s/&quot;/\\"/g; s/&apos;/'/g; s/&amp;/\\&/g" |
 while IFS= read -r directory; do
   for file in "$directory"/*; do

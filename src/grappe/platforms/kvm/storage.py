@@ -112,8 +112,8 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
     for vm in site.vms.values():
         for index, disk in enumerate(vm.disks if vm.host == scope else ()):
             if disk.storage in pools:
-                wanted = _wanted_volume(site, pools[disk.storage], vm, index)
-                settled, refusal = _sized(wanted, seen)
+                volume = _wanted_volume(site, pools[disk.storage], vm, index)
+                settled, refusal = _sized(volume, seen)
                 volumes.append(settled)
                 refusals.extend(refusal)
     return Desired((*pools.values(), *left, *volumes), refusals=tuple(refusals))
