@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from grappe.twin.guest.accel import known_answers, qemu_version
-from grappe.twin.guest.cache import default_cache_dir, digest, ensure_folder
+from grappe.twin.guest.cache import digest, ensure_folder
 
 
 def test_the_borders_between_inputs_count() -> None:
@@ -45,18 +45,6 @@ def test_a_failed_build_leaves_nothing_and_is_tried_again(tmp_path: Path) -> Non
         ensure_folder(tmp_path, "image", "k1", fail)
     assert [path.name for path in tmp_path.iterdir()] == [".image.lock"]
     assert ensure_folder(tmp_path, "image", "k1", lambda _: None).is_dir()
-
-
-@pytest.mark.parametrize(
-    ("environ", "uid", "folder"),
-    [
-        ({"XDG_CACHE_HOME": "/c", "HOME": "/home/a"}, 0, "/c/grappe"),
-        ({"HOME": "/root"}, 0, "/var/cache/grappe"),
-        ({"HOME": "/home/a"}, 1000, "/home/a/.cache/grappe"),
-    ],
-)
-def test_the_cache_lies_where_the_user_expects_it(environ: dict[str, str], uid: int, folder: str) -> None:
-    assert default_cache_dir(environ, uid) == Path(folder)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"6.1 7.2": "fast"}'])

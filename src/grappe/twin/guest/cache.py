@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from grappe.twin.settings import cache_home
 
-def default_cache_dir(environ: Mapping[str, str] = os.environ, uid: int | None = None) -> Path:
-    """Where images are kept: $XDG_CACHE_HOME/grappe, /var/cache/grappe for root, else ~/.cache/grappe."""
-    if environ.get("XDG_CACHE_HOME"):
-        return Path(environ["XDG_CACHE_HOME"]) / "grappe"
-    if (os.getuid() if uid is None else uid) == 0:
-        return Path("/var/cache/grappe")
-    return Path(environ.get("HOME", "/nonexistent")) / ".cache" / "grappe"
+
+def default_cache_dir() -> Path:
+    """Where images are kept from lab to lab: the twin's own cache."""
+    return cache_home()
 
 
 def digest(parts: Iterable[bytes | str]) -> str:
