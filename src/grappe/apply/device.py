@@ -1,0 +1,92 @@
+"""What Grappe keeps on a device, below /var/lib/grappe: undo scripts, its part of the journal, a lease.
+
+Everything here is a fixed program text with values as arguments or on standard input; pure.
+"""
+
+from __future__ import annotations
+
+from grappe.model.script import Command, Script, command
+from grappe.model.shell import standing
+
+HOME = "/var/lib/grappe"
+
+_STORE = """\
+umask 077
+mkdir -p -- "${1%/*}" && cat >"$1.new" && { sync "$1.new" 2>/dev/null || sync; } && mv -f -- "$1.new" "$1"
+"""
+
+_NOTE = """\
+umask 077
+mkdir -p -- "${1%/*}" && printf '%s %s\\n' "$(date -u +%FT%TZ)" "$2" >>"$1"
+"""
+
+# The running script's shell is our parent. Its start time tells it from a later process of the same number.
+_BEGIN = """\
+umask 077
+mkdir -p -- "$1" && printf '%s %s\\n' "$PPID" "$(cut -d' ' -f22 /proc/$PPID/stat)" >"$1/running"
+"""
+
+_QUIET = """\
+read -r pid start 2>/dev/null <"$1/running" || exit 0
+n=0
+while [ "$(cut -d' ' -f22 "/proc/$pid/stat" 2>/dev/null)" = "$start" ]; do
+[ "$pid" = "$PPID" ] && exit 0
+n=$((n + 1))
+[ "$n" -le "$2" ] || { echo "process $pid, the step that was cut off, still runs after $2 s"; exit 1; }
+sleep 1
+done
+"""
+
+_FORGET = """\
+rm -rf -- "$1/undo/$2" "$1/running"
+for d in "$1/guard/$2"-*; do
+if [ -e "$d/disarmed" ]; then rm -rf -- "$d"; fi
+done
+rmdir "$1/undo" "$1/guard" 2>/dev/null
+exit 0
+"""
+
+
+def shell(text: str, *words: str, stdin: str = "", check: bool = True) -> Command:
+    """Build the call of a fixed sh program; `words` are its $1, $2, …"""
+    return command("sh", "-c", text, "grappe", *words, stdin=stdin, check=check)
+
+
+def store(path: str, text: str) -> Command:
+    """Write a file, mode 0600, whole or not at all, and on the disk before the answer comes."""
+    return shell(_STORE, path, stdin=text)
+
+
+def note(text: str) -> Command:
+    """Add a line to the device's own part of the journal."""
+    return shell(_NOTE, f"{HOME}/journal", text, check=False)
+
+
+def undo_path(run: str, stage: int, step: int) -> str:
+    """Where the undo script of a step lies on its device."""
+    return f"{HOME}/undo/{run}/{stage}-{step}"
+
+
+def by_hand(run: str, stage: int, step: int) -> str:
+    """Return the line to type at the device's console to undo a step."""
+    return f"sh {undo_path(run, stage, step)}"
+
+
+def prelude(run: str, stage: int, step: int, undo: Script) -> Script:
+    """What goes before a step in the same round trip: its undo is on the device before it begins."""
+    path = undo_path(run, stage, step)
+    return (
+        store(path, standing(undo, f"{path}.log")),
+        note(f"{run} stage {stage} step {step} begins; undo: {by_hand(run, stage, step)}"),
+        shell(_BEGIN, HOME),
+    )
+
+
+def quiet(seconds: int) -> Command:
+    """Wait for a step whose connection was lost, for it may still be running; status 1 if it goes on."""
+    return shell(_QUIET, HOME, str(seconds))
+
+
+def forget(run: str) -> Command:
+    """Remove what a run left on the device, except guards that are not disarmed."""
+    return shell(_FORGET, HOME, run, check=False)
