@@ -5,6 +5,7 @@ A `Cluster` is a declaration with a way to each of its devices: the real ones ov
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ class Cluster:
     document: Document
     site: Site
     endpoints: Mapping[str, Endpoint]
+    journals: Path
+    """Folder of this cluster's journals and archives on this machine; a twin's goes with the twin."""
 
     @property
     def platforms(self) -> dict[str, PlatformRules]:
@@ -65,12 +68,20 @@ class Cluster:
         """The plan from what was seen to what is declared."""
         return planning.plan_site(self.site, self.document.digest, survey, self.platforms, choices)
 
+    def planned(self, difference: Difference, survey: Survey) -> Plan:
+        """The plan of a difference that a verb has made by itself."""
+        return planning.plan_difference(
+            self.site, self.document.digest, difference, survey, self.platforms, planning.NO_CHOICES
+        )
+
 
 def real(file: Path, ssh_config: Path | None = None) -> Cluster:
     """A declaration's cluster, reached over SSH. Raises DeclarationError."""
     document = load(file)
     site = document.site
-    return Cluster(document, site, _endpoints(site, lambda _name, a: _ssh(_name, a, ssh_config)))
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    ways = _endpoints(site, lambda name, access: _ssh(name, access, ssh_config))
+    return Cluster(document, site, ways, state / "grappe" / "sites" / site.name)
 
 
 def twin(file: Path, name: str | None = None) -> Cluster:
@@ -83,7 +94,9 @@ def twin(file: Path, name: str | None = None) -> Cluster:
     site = adapted(document.site, machines(lab))
     known = {n.name for n in lab.blueprint.nodes}
     ways = _endpoints(site, lambda scope, _access: OpenSsh(scope, scope, config_file=lab.ssh_config))
-    return Cluster(document, site, {s: e for s, e in ways.items() if s in known})
+    return Cluster(
+        document, site, {s: e for s, e in ways.items() if s in known}, lab.folder.path / "journals"
+    )
 
 
 def machines(lab: Lab) -> dict[str, str]:

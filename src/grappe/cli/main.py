@@ -19,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Declare a virtualisation cluster in one file; check it, plan the difference from the live state, apply"
-        " it without locking yourself out, prove it with real packets, and operate it.\n\n"
+        "Declare a virtualisation cluster in one file; check it, plan the difference from the live state,"
+        " apply it without locking yourself out, prove it with real packets, and operate it.\n\n"
         "A first round without any hardware:  grappe init > site.yaml;  grappe twin up;  grappe --twin apply;"
         "  grappe --twin verify;  grappe twin down."
     ),

@@ -116,7 +116,8 @@ def _headline(plan: Plan) -> str:
     counts = Counter(c.action for c in changes)
     words = ", ".join(f"{counts[a]} to {WORDS[a]}" for a in Action if counts[a])
     scopes = len({c.key.scope for c in changes})
-    return f"{plan.site}: {words}, on {scopes} devices; disruption: {plan.disruption.level.words}"
+    devices = "1 device" if scopes == 1 else f"{scopes} devices"
+    return f"{plan.site}: {words}, on {devices}; disruption: {plan.disruption.level.words}"
 
 
 def _refusals(refusals: Iterable[Refusal]) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grappe.document import Document
 
 OK, FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit statuses: all is well; there is something (drift, findings, a refusal, a failure); wrong use or file."""
+"""Exit statuses: all is well; something was found (drift, a refusal, a failure); wrong use, bad file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help=(
-        "Bring the declared site up on this machine: hosts and switches with their own Open vSwitch, libvirt"
-        " and SSH, cables that can be pulled. Only cables and factory settings are laid; everything else comes"
-        " from grappe --twin apply."
+        "Bring the declared site up on this machine: hosts and switches with their own Open vSwitch,"
+        " libvirt and SSH, cables that can be pulled. Only cables and factory settings are laid; everything"
+        " else comes from grappe --twin apply."
     ),
 )
 

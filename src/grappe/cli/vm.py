@@ -13,7 +13,6 @@ from grappe.cli.state import BAD_INPUT, FOUND, fail, say, speaking, state
 
 if TYPE_CHECKING:
     from grappe.app import Cluster
-    from grappe.model.script import Script
     from grappe.model.site import Vm
     from grappe.platforms.planning import Survey
 
@@ -69,29 +68,38 @@ def _rows(cluster: Cluster, survey: Survey) -> Iterator[dict[str, str]]:
 @app.command()
 def start(context: typer.Context, name: Name) -> None:
     """Start a VM that is made and stopped."""
-    with speaking():
-        cluster = state(context).cluster()
-        _run(cluster, _vm(cluster, name), "start")
-    say(f"{name} is running")
+    _switch(context, name, on=True)
 
 
 @app.command()
-def stop(
-    context: typer.Context,
-    name: Name,
-    timeout: Annotated[int, typer.Option(help="Seconds to wait for the guest to shut down.")] = 60,
-) -> None:
-    """Ask a VM to shut down by its power button, and wait until it has."""
+def stop(context: typer.Context, name: Name) -> None:
+    """Ask a VM to shut down by its power button, and wait until it has. It is never killed."""
+    _switch(context, name, on=False)
+
+
+def _switch(context: typer.Context, name: str, *, on: bool) -> None:
+    from grappe.cli.run import Consent, run_plan, settle_past
+    from grappe.graph.plan import Level
+    from grappe.operate.power import power
+
     with speaking():
         cluster = state(context).cluster()
-        _run(cluster, _vm(cluster, name), "stop", timeout)
-    say(f"{name} is shut off")
+        host = _host(cluster, _vm(cluster, name))
+        survey = cluster.survey(frozenset({host}))
+        if host in survey.unknown:
+            fail(f"{host}: {survey.unknown[host]}")
+        change = power(host, name, survey.resources, on=on)
+        plan = cluster.planned(change, survey)
+        settle_past(cluster, resume=False, abort=False)
+        consent = Consent(yes=True, limit=Level.GUEST_RESTART, partial=False)
+        if not run_plan(cluster, plan, consent, undo_all=False):
+            raise typer.Exit(FOUND)
 
 
 @app.command()
 def console(context: typer.Context, name: Name) -> None:
     """Open a VM's serial console; Ctrl-] leaves it."""
-    from grappe.platforms.kvm.vms import console_argv
+    from grappe.operate.power import console_argv
 
     with speaking():
         cluster = state(context).cluster()
@@ -111,17 +119,3 @@ def _host(cluster: Cluster, vm: Vm) -> str:
     if vm.host is None or vm.host not in cluster.endpoints:
         fail(f"{vm.name} is on no host that can be reached", "declare host: for it", status=FOUND)
     return vm.host
-
-
-def _run(cluster: Cluster, vm: Vm, verb: str, timeout: int = 60) -> None:
-    from grappe.platforms.kvm import vms
-
-    scripts: Mapping[str, Script] = {"start": vms.start(vm.name), "stop": vms.stop(vm.name, timeout)}
-    answers = cluster.transports[_host(cluster, vm)].run(scripts[verb], timeout=timeout + 30)
-    failed = [a for a in answers if not a.ok]
-    if failed:
-        said = (failed[-1].err or failed[-1].out).strip()
-        fail(
-            f"{vm.name} on {vm.host}: {verb} failed: {said}",
-            f"see grappe vm list, grappe vm console {vm.name}",
-        )

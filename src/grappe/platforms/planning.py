@@ -66,6 +66,18 @@ def plan_site(
 ) -> Plan:
     """The plan that takes a site from what was seen to what is declared."""
     difference = compare(site, survey, platforms, choices)
+    return plan_difference(site, digest, difference, survey, platforms, choices)
+
+
+def plan_difference(
+    site: Site,
+    digest: str,
+    difference: Difference,
+    survey: Survey,
+    platforms: Mapping[str, Platform],
+    choices: Choices,
+) -> Plan:
+    """The plan of a difference, whoever made it."""
     frozen = dict(survey.unknown)
     frozen |= {s: "left out by --only" for s in survey.observations if choices.only and s not in choices.only}
     return build(
