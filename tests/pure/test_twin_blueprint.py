@@ -173,7 +173,7 @@ def test_a_cable_between_nics_is_a_joint_that_learns_nothing_and_passes_link_loc
         "link add j1 mtu 9216 type veth peer name eth1 netns h1 address 02:aa:00:00:00:01 mtu 9000" in lines
     )
     assert [line for line in lines if " c0" in line] == [
-        f"link add c0 address {wiring.derived_mac('cable', 'h1/eth1')}"
+        f"link add c0 address {wiring.derived_mac('cable', 'c0')}"
         " type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
         "link set c0 up",
         "link set j1 master c0",

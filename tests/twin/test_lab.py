@@ -340,6 +340,7 @@ def test_a_power_cycle_keeps_disk_and_loses_memory(lab: Lab) -> None:
         on(lab, "h1", "virsh", *line.split())
     on(lab, "h1", "touch", "/var/lib/kept", "/etc/kept", "/root/kept", "/run/lost", "/tmp/lost")
     on(lab, "h1", "touch", "/var/lib/libvirt/images/kept")
+    on(lab, "h1", "ip", "link", "set", "eth1", "up")
     on(lab, "sw", "ip", "link", "set", "sfp1", "up")
     until("carrier", lambda: light(lab, "sw", "sfp1"), (True, True))
 
@@ -494,6 +495,7 @@ def test_nothing_is_left(home: Path, end: str) -> None:
         if end != "down":
             with pytest.raises(TwinError, match=r"no twin .* is up"):
                 Lab.attach(home / "brief")
+            assert (end != "kill them all") or (Lab.sweep(home / "brief") and not lab.folder.path.exists())
             # The state of a killed lab does not stand in the way of the next.
             with running(blueprint("brief", hosts=1), home) as again:
                 assert ssh(again, "h1", "hostname").stdout == "h1\n"

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -126,10 +127,19 @@ class Lab:
     @classmethod
     def attach(cls, where: str | Path) -> Lab:
         """Return the running lab of a name or a state directory. Raises TwinError when there is none."""
-        folder = Folder(where.absolute() if isinstance(where, Path) else state_home() / where)
+        folder = _folder(where)
         if not is_up(folder):
             raise TwinError(f"no twin {str(where)!r} is up", "`grappe twin up` starts it.")
         return cls(folder, settings(folder.settings.read_text()))
+
+    @staticmethod
+    def sweep(where: str | Path) -> bool:
+        """Remove what a killed lab left on disk; False when there is nothing, or the lab is up."""
+        folder = _folder(where)
+        if is_up(folder) or not folder.lock.exists():
+            return False
+        _remove(folder, preflight.mapping()[0])
+        return True
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -180,17 +190,21 @@ class Lab:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program on a node's console, as root, whatever its network does.
 
-        The caller looks at the exit status. Raises TwinError when the node has no power.
+        The caller looks at the exit status. Raises TwinError when the node has no power, or when the program
+        does not end within `timeout` seconds.
         """
-        return subprocess.run(
-            self.shell_argv(node, argv),
-            input=input if input is not None else "",
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=timeout,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                self.shell_argv(node, argv),
+                input=input if input is not None else "",
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TwinError(f"{node}: {shlex.join(argv)} did not end in {timeout:g} s") from None
 
     def shell_argv(self, node: str, argv: Sequence[str] = ("/bin/bash", "-l")) -> list[str]:
         """Words to execute here for a shell, or `argv`, on a node's console; good until power-off."""
@@ -261,6 +275,10 @@ class Lab:
             raise TwinError(str(error.args[0])) from None
 
 
+def _folder(where: str | Path) -> Folder:
+    return Folder(where.absolute() if isinstance(where, Path) else state_home() / where)
+
+
 class _NotUpError(TwinError):
     """The lab was started and is ending by itself."""
 
@@ -289,6 +307,10 @@ def is_up(folder: Folder) -> bool:
 def _locked(folder: Folder, name: str) -> Iterator[int]:
     """Hold the lab's lock; its processes inherit it, so that it is free only when all of them have ended."""
     folder.path.mkdir(parents=True, exist_ok=True)
+    if any(folder.path.iterdir()) and not folder.lock.exists():
+        raise TwinError(
+            f"{folder.path} is not empty and no twin's", "A lab clears its directory: name another."
+        )
     folder.path.chmod(0o700)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -46,8 +46,7 @@ def check(blueprint: Blueprint, state: Path, tun: Path, shares: Iterable[Path] =
             raise TwinError(f"{path} does not exist, so no node can be shown it")
     if os.geteuid() != 0:
         _user_namespaces()
-        if any(one.libvirt for one in blueprint.nodes):
-            _tun(tun)
+        _tun(tun)  # bridges of a userspace Open vSwitch are taps too
 
 
 def _packages(blueprint: Blueprint) -> None:

@@ -33,7 +33,7 @@ class Settings:
     @property
     def capabilities(self) -> Path:
         """Where libvirt's findings about QEMU are kept between labs; they differ with what it may use."""
-        return self.cache / ("capabilities-kvm" if self.kvm else "capabilities")
+        return self.cache / ("libvirt-kvm" if self.kvm else "libvirt")
 
     def to_json(self) -> str:
         """As text; `settings` reads it back equal."""
@@ -127,5 +127,5 @@ def state_home() -> Path:
 def cache_home() -> Path:
     """Where things are kept from lab to lab: /var/cache for root, $XDG_CACHE_HOME for others."""
     if os.geteuid() == 0:
-        return Path("/var/cache/grappe/twin")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grappe/twin"
+        return Path("/var/cache/grappe")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grappe"

@@ -72,8 +72,18 @@ def laying(blueprint: Blueprint) -> Iterator[str]:
         yield f"addr add {foothold.address} dev {segments[foothold.segment]}"
     for one in sockets(blueprint):
         yield from _nic(one)
+    jacks = {one.end: one.name for one in sockets(blueprint)}
+    limits = {one.name: one.mtu for one in blueprint.segments}
     for at, cable in enumerate(blueprint.cables):
-        yield from _cable(blueprint, cable, f"c{at}", segments)
+        near, far = jacks[cable.a], jacks[cable.b] if isinstance(cable.b, End) else ""
+        there = segments[cable.b] if isinstance(cable.b, str) else ""
+        mtu = min(cable.mtu, limits.get(str(cable.b), cable.mtu))
+        if mtu < GENEROUS_MTU:
+            yield from _narrowed(f"c{at}", near, far, there, mtu)
+        elif far:
+            yield from _hub(f"c{at}", near, far)
+        else:
+            yield f"link set {near} master {there}"
 
 
 def _nic(one: Socket) -> Iterator[str]:
@@ -86,30 +96,21 @@ def _nic(one: Socket) -> Iterator[str]:
     )
 
 
-def _cable(blueprint: Blueprint, cable: Cable, bridge: str, segments: Mapping[str, str]) -> Iterator[str]:
-    jacks = {one.end: one.name for one in sockets(blueprint)}
-    mtu = min([cable.mtu, *(one.mtu for one in blueprint.segments if cable.b == one.name)])
-    near, far = jacks[cable.a], jacks[cable.b] if isinstance(cable.b, End) else None
-    there = segments[cable.b] if isinstance(cable.b, str) else f"{bridge}b"
-    if mtu < GENEROUS_MTU:
-        # In the middle, where a frame that is too large is lost without a word to its sender.
-        yield f"link add {bridge}x mtu {mtu} type veth peer name {bridge}y mtu {mtu}"
-        yield f"link set {bridge}x up"
-        yield f"link set {bridge}y up"
-        yield from _hub(bridge, str(cable.a), near, f"{bridge}x")
-        if far:
-            yield from _hub(there, str(cable.b), f"{bridge}y", far)
-        else:
-            yield f"link set {bridge}y master {there}"
-    elif far:
-        yield from _hub(bridge, str(cable.a), near, far)
+def _narrowed(name: str, near: str, far: str, there: str, mtu: int) -> Iterator[str]:
+    """A cable with a limit in its middle, where a frame too large is lost without a word to its sender."""
+    yield f"link add {name}x mtu {mtu} type veth peer name {name}y mtu {mtu}"
+    yield f"link set {name}x up"
+    yield f"link set {name}y up"
+    yield from _hub(name, near, f"{name}x")
+    if far:
+        yield from _hub(f"{name}b", f"{name}y", far)
     else:
-        yield f"link set {near} master {there}"
+        yield f"link set {name}y master {there}"
 
 
-def _hub(name: str, place: str, one: str, other: str) -> Iterator[str]:
+def _hub(name: str, one: str, other: str) -> Iterator[str]:
     """A bridge that is nothing but a joint of a cable."""
-    yield from _bridge(name, derived_mac("cable", place))
+    yield from _bridge(name, derived_mac("cable", name))
     for port in (one, other):
         yield f"link set {port} master {name}"
         yield f"link set {port} type bridge_slave learning off group_fwd_mask {_PASS_LINK_LOCAL}"
