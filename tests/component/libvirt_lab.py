@@ -134,7 +134,8 @@ class Lab:
             "for n in $(virsh -q net-list --all --uuid); do virsh -q net-undefine $n; done;"
             "for p in $(virsh -q pool-list --uuid); do virsh -q pool-destroy $p; done;"
             "for p in $(virsh -q pool-list --all --uuid); do virsh -q pool-undefine $p; done;"
-            "rm -rf /var/lib/grappe/marks /var/lib/libvirt/images; mkdir -p /var/lib/libvirt/images"
+            "rm -rf /var/lib/grappe/marks /var/lib/libvirt/images; mkdir -p /var/lib/libvirt/images;"
+            "find /mnt -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +"
         )
 
 

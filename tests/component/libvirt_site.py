@@ -27,6 +27,7 @@ from grappe.model.site import Platform as HostPlatform
 from grappe.model.units import Bytes, Mac, Mtu, VlanId
 from grappe.platforms.base import Platform
 from grappe.platforms.kvm.libvirt import LibvirtPart
+from grappe.platforms.kvm.libvirt_xml import drop, parse, text_of
 from grappe.platforms.planning import NO_CHOICES, Choices, Survey, plan_site
 
 SCOPE = "h1"
@@ -82,7 +83,7 @@ ODD_VM = replace(
 
 SITE = Site(
     name="lab",
-    fabrics={"in": Fabric(name="in", bridge="brint", libvirt_network="intern $(id) 'x\"")},
+    fabrics={"in": Fabric(name="in", bridge="brint", libvirt_network='intern $(id) x"')},
     networks=NETWORKS,
     port_groups=GROUPS,
     pools={"p": Pool(name="p", platform=HostPlatform.KVM, hosts=(SCOPE,))},
@@ -98,6 +99,30 @@ SITE = Site(
     storage={("p", "my disks"): Storage(name="my disks", pool="p", kind="dir", path="/mnt/di sk's & <more>")},
     vms={vm.name: vm for vm in (VM, ODD_VM)},
 )
+
+
+POOL = "my disks"
+DISKS = SITE.storage["p", POOL].path
+
+NAME = SITE.fabrics["in"].libvirt_network
+
+BARE = replace(SITE, storage={}, vms={})
+"""The site with networks only."""
+
+STORED_VM = replace(VM, nics=(), running=False)
+
+STORED = replace(
+    SITE,
+    port_groups={},
+    hosts={SCOPE: replace(SITE.hosts[SCOPE], attachments=())},
+    vms={VM.name: STORED_VM},
+)
+"""The site with storage only, and a VM that is shut off."""
+
+
+def no_marks(host: Lab) -> bool:
+    """Whether no mark is left on the host."""
+    return host.sh("find /var/lib/grappe/marks -type f 2>/dev/null || true") == ""
 
 
 class Bench:
@@ -133,6 +158,23 @@ class Bench:
         for script in backward(plan):
             self.host.must(script)
 
+    def run_again(self, plan: Plan) -> None:
+        """Run every step once more."""
+        for script in forward(plan):
+            self.host.must(script)
+
+    def scripts(self, plan: Plan) -> list[Script]:
+        """Forward scripts of a plan, in order."""
+        return forward(plan)
+
+    def texts(self) -> dict[str, object]:
+        """What is there, compared by text: port groups in any order, since libvirt appends."""
+        found: dict[str, object] = {}
+        for key, seen in self.see().resources.items():
+            facts = {n: _canonical(v) for n, v in seen.facts.items()}
+            found[str(key)] = (seen.running, seen.persistent, seen.marked, facts)
+        return found
+
     def wanted_but_not_seen(self) -> dict[str, object]:
         """Desired attributes that do not read back as themselves, by resource."""
         seen = self.see()
@@ -148,6 +190,21 @@ class Bench:
             if off:
                 found[str(wanted.key)] = off
         return found
+
+
+def _canonical(value: object) -> object:
+    """A network's document with its port groups sorted; white space between elements says nothing."""
+    if not (isinstance(value, str) and value.startswith("<")):
+        return value
+    root = parse(value)
+    for element in root.iter():
+        element.text, element.tail = (element.text or "").strip(), None
+    groups = sorted(root.findall("portgroup"), key=text_of)
+    drop(root, "portgroup")
+    root.extend(groups)
+    for target in root.findall("target"):
+        drop(target, "permissions")  # libvirt adds what it found when the pool was started
+    return text_of(root)
 
 
 def forward(plan: Plan) -> list[Script]:

@@ -257,18 +257,35 @@ def _mark(group: Resource | None) -> Mark:
 
 def _commands(change: Change, whole: Mapping[str, Sequence[Change]]) -> Iterator[Command]:
     if change.key.kind == NETWORK:
-        yield _set_network(change, whole.get(change.key.name, ()))
+        yield from _set_network(change, whole.get(change.key.name, ()))
     elif _network_of(change) not in whole:
         yield from _set_group(change)
     elif change.after is not None and change.after.running != change.after.persistent:
         yield from _set_live(change, change.after)
 
 
-def _set_network(change: Change, groups: Sequence[Change]) -> Command:
+def _set_network(change: Change, groups: Sequence[Change]) -> Iterator[Command]:
     before, after = change.before, change.after
-    words = (_definition(before, after), _running(before, after), _autostart(before, after))
+    running = _running(before, after)
+    if after is not None and running in ("on", "cycle") and _drifts(after):
+        # Only a definition can be started: the live one stands in for the saved one meanwhile.
+        live = str(after.facts.get("live", ""))
+        yield _network_command(change, "define", running, "keep", live)
+        running = "keep"
+    definition = "define" if running == "keep" else _definition(before, after)
     document = "" if after is None else _document(after, [g.after for g in groups if g.after is not None])
-    return command("sh", "-c", _SET_NETWORK, "network", change.key.name, *words, stdin=document)
+    yield _network_command(change, definition, running, _autostart(before, after), document)
+
+
+def _drifts(network: Resource) -> bool:
+    """Whether a network was seen to run otherwise than it is saved (only undo brings that back)."""
+    drifted = _wired(network.running) != _wired(network.persistent)
+    return bool(network.persistent) and "live" in network.facts and drifted
+
+
+def _network_command(change: Change, definition: str, running: str, autostart: str, document: str) -> Command:
+    words = (change.key.name, definition, running, autostart)
+    return command("sh", "-c", _SET_NETWORK, "network", *words, stdin=document)
 
 
 def _definition(before: Resource | None, after: Resource | None) -> str:

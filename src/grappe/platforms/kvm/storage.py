@@ -33,9 +33,11 @@ def volume_name(vm: str, disk: Disk) -> str:
     return f"{vm}-{disk.target}.qcow2"
 
 
-def volume_path(storage: Storage, vm: str, disk: Disk) -> str:
-    """Path of a VM's disk on its host."""
-    return str(PurePosixPath(storage.path) / volume_name(vm, disk))
+def volume_path(scope: str, storage: Storage, vm: str, disk: Disk, seen: Observation) -> str:
+    """Path of a VM's disk on its host: where its pool is, or shall be made."""
+    pool = seen.resources.get(Key(scope, POOL, storage.name))
+    there = pool.persistent.get("path") if pool is not None else None
+    return str(PurePosixPath(str(there or storage.path)) / volume_name(vm, disk))
 
 
 # --- reading -----------------------------------------------------------------------------------------------
@@ -106,8 +108,7 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
     refusals = [_unknown_kind(scope, s) for s in storages if s.kind != "dir"]
     refusals += [r for p in wanted.values() for r in _moved(p, seen)]
     stuck = {r.where for r in refusals}
-    pools = {name: p for name, p in wanted.items() if str(p.key) not in stuck}
-    left = [seen.resources[p.key] for p in wanted.values() if str(p.key) in stuck]
+    pools = {n: seen.resources[p.key] if str(p.key) in stuck else p for n, p in wanted.items()}
     volumes: list[Resource] = []
     for vm in site.vms.values():
         for index, disk in enumerate(vm.disks if vm.host == scope else ()):
@@ -116,7 +117,7 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
                 settled, refusal = _sized(volume, seen)
                 volumes.append(settled)
                 refusals.extend(refusal)
-    return Desired((*pools.values(), *left, *volumes), refusals=tuple(refusals))
+    return Desired((*pools.values(), *volumes), refusals=tuple(refusals))
 
 
 def _unknown_kind(scope: str, storage: Storage) -> Refusal:

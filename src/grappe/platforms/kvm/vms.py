@@ -14,7 +14,7 @@ from grappe.graph.change import Change
 from grappe.graph.plan import Disruption, Level
 from grappe.graph.resource import Attributes, Desired, Key, Observation, Refusal, Resource, Value
 from grappe.model.script import Command, Script, command, script
-from grappe.model.site import ImageBoot, KernelBoot, Site, Vm
+from grappe.model.site import Disk, ImageBoot, KernelBoot, Site, Vm
 from grappe.platforms.kvm import domain_xml, testguest
 from grappe.platforms.kvm import libvirt_marks as marks
 from grappe.platforms.kvm.libvirt_survey import Seen, Survey
@@ -131,7 +131,7 @@ def _wanted(site: Site, scope: str, vm: Vm, seen: Observation) -> Resource:
             "vcpus": vm.vcpus,
             "memory": -(-vm.memory // _MIB) * _MIB,
             "nics": nics,
-            "disks": tuple((d.target, _path(site, vm, i)) for i, d in enumerate(vm.disks)),
+            "disks": tuple(_disk(site, vm, d, seen) for d in vm.disks),
             "boot": _boot(site, vm),
             "autostart": vm.autostart,
         },
@@ -148,9 +148,8 @@ def _network(site: Site, fabric: str) -> str:
     return site.fabrics[fabric].libvirt_network
 
 
-def _path(site: Site, vm: Vm, index: int) -> str:
-    disk = vm.disks[index]
-    return volume_path(site.storage[vm.pool, disk.storage], vm.name, disk)
+def _disk(site: Site, vm: Vm, disk: Disk, seen: Observation) -> tuple[Value, ...]:
+    return disk.target, volume_path(seen.scope, site.storage[vm.pool, disk.storage], vm.name, disk, seen)
 
 
 def _boot(site: Site, vm: Vm) -> tuple[Value, ...]:
