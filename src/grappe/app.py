@@ -70,9 +70,8 @@ class Cluster:
 
     def planned(self, difference: Difference, survey: Survey) -> Plan:
         """The plan of a difference that a verb has made by itself."""
-        return planning.plan_difference(
-            self.site, self.document.digest, difference, survey, self.platforms, planning.NO_CHOICES
-        )
+        digest = self.document.digest
+        return planning.plan_difference(self.site, digest, difference, survey, platforms=self.platforms)
 
 
 def real(file: Path, ssh_config: Path | None = None) -> Cluster:

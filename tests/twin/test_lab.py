@@ -550,11 +550,12 @@ def control_alive(path: Path) -> bool:
 # As an ordinary user
 
 _ORDINARY = """
-import json, sys
+import json, os, sys, time
 from pathlib import Path
+from grappe.twin import control
 from grappe.twin.blueprint import from_json
 from grappe.twin.errors import TwinError
-from grappe.twin.lab import Lab
+from grappe.twin.lab import Lab, is_up
 plan, home = from_json(Path(sys.argv[1], "plan.json").read_text()), Path(sys.argv[1])
 try:
     Lab.up(plan, home / "state", cache_dir=home / "cache", tun=home / "closed")
@@ -582,6 +583,14 @@ ping = subprocess.run(lab.operator_argv(["ping", "-c1", "-W1", "192.0.2.1"]), ca
 seen["cut"] = ping.returncode == 1
 lab.down()
 seen["gone"] = not lab.folder.path.exists()
+lab = Lab.up(plan, home / "state", cache_dir=home / "cache", tun=home / "tun")
+first = control.lab_pid(lab.folder)
+os.kill(int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1]), 9)
+limit = time.monotonic() + 10
+while is_up(lab.folder) and time.monotonic() < limit:
+    time.sleep(0.02)
+seen["killed"] = not is_up(lab.folder) and not Path(f"/proc/{first}").exists()
+seen["swept"] = Lab.sweep(lab.folder.path) and not lab.folder.path.exists()
 print(json.dumps(seen))
 """
 
@@ -634,6 +643,8 @@ def test_an_ordinary_user_has_the_same_lab(home: Path, ids: str) -> None:
         "after": ["br0", "ls: cannot access '/sys/class/net/t0': No such file or directory"],
         "cut": True,
         "gone": True,
+        "killed": True,
+        "swept": True,
     }
 
 

@@ -66,7 +66,7 @@ def plan_site(
 ) -> Plan:
     """The plan that takes a site from what was seen to what is declared."""
     difference = compare(site, survey, platforms, choices)
-    return plan_difference(site, digest, difference, survey, platforms, choices)
+    return plan_difference(site, digest, difference, survey, platforms=platforms, choices=choices)
 
 
 def plan_difference(
@@ -74,8 +74,9 @@ def plan_difference(
     digest: str,
     difference: Difference,
     survey: Survey,
+    *,
     platforms: Mapping[str, Platform],
-    choices: Choices,
+    choices: Choices = NO_CHOICES,
 ) -> Plan:
     """The plan of a difference, whoever made it."""
     frozen = dict(survey.unknown)

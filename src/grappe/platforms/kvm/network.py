@@ -82,6 +82,7 @@ class _Specifier:
             local=Carriage(native=self.site.networks[own.network].tag if own else NATIVE, tagged=frozenset()),
             stp=tree is SpanningTree.STP,
             rstp=tree is SpanningTree.RSTP,
+            guests=True,
         )
 
     def _hwaddr(self, attachment: Attachment) -> Mac:

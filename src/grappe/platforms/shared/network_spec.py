@@ -47,6 +47,8 @@ class BridgeSpec:
     local: Carriage = NOBODY
     stp: bool = False
     rstp: bool = False
+    guests: bool = False
+    """Whether libvirt plugs guests into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,6 +172,17 @@ def bridge_lines(spec: BridgeSpec, link: LinkSpec, ports: Iterable[PortSpec]) ->
     yield f"auto {spec.name}"
     yield f"allow-ovs {spec.name}"
     yield from _interface(link, options)
+    if spec.guests:
+        yield _SWEEP.format(bridge=spec.name)
+
+
+_SWEEP = (
+    "up for p in $(ovs-vsctl list-ports {bridge}); do case $p in vnet*) [ -e /sys/class/net/$p ] ||"
+    " ovs-vsctl --if-exists del-port {bridge} $p;; esac; done"
+)
+"""After a power loss Open vSwitch still lists the ports of guests that ran. libvirt 9.0 then plugs the next
+guest with `--may-exist add-port`, which keeps the old port's tag: the guest wakes up in another's VLAN. So a
+bridge forgets, before libvirt starts, guests' ports whose device is gone."""
 
 
 def port_lines(spec: PortSpec, link: LinkSpec) -> Iterator[str]:
