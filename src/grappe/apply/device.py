@@ -12,6 +12,12 @@ HOME = "/var/lib/grappe"
 
 _STORE = """\
 umask 077
+mkdir -p -- "${1%/*}" && cat >"$1.new" && mv -f -- "$1.new" "$1"
+"""
+
+# Written to the disk before its name changes: a power cut leaves the old file or the new one, whole.
+_STORE_NOW = """\
+umask 077
 mkdir -p -- "${1%/*}" && cat >"$1.new" && { sync "$1.new" 2>/dev/null || sync; } && mv -f -- "$1.new" "$1"
 """
 
@@ -52,9 +58,9 @@ def shell(text: str, *words: str, stdin: str = "", check: bool = True) -> Comman
     return command("sh", "-c", text, "grappe", *words, stdin=stdin, check=check)
 
 
-def store(path: str, text: str) -> Command:
-    """Write a file, mode 0600, whole or not at all, and on the disk before the answer comes."""
-    return shell(_STORE, path, stdin=text)
+def store(path: str, text: str, *, now: bool = True) -> Command:
+    """Write a file, mode 0600, whole or not at all; with `now` it is on the disk before the answer comes."""
+    return shell(_STORE_NOW if now else _STORE, path, stdin=text)
 
 
 def note(text: str) -> Command:

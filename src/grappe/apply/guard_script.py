@@ -93,7 +93,7 @@ rm -f -- "$d/pid" "$d/now"
 deadline=$((${up%.*} + $3))
 printf '%s %s\\n' "$(cat /proc/sys/kernel/random/boot_id)" "$deadline" >"$d/armed.new" &&
 mv -- "$d/armed.new" "$d/armed" || exit 1
-sync "$d"/* "$d" 2>/dev/null || sync
+sync "$d"/* "$4/guard/boot" "$d" 2>/dev/null || sync
 if [ -d /run/systemd/system ]; then
 how="systemd unit $unit"
 cp -- "$d/unit" "/etc/systemd/system/$unit" && chmod 644 "/etc/systemd/system/$unit" &&
@@ -209,14 +209,16 @@ def watch(guard: str) -> str:
 def arm(guard: str, undo: Script, forward: Sequence[Script], seconds: int) -> Script:
     """Store a stage's undo and its steps on the device and start the timer. `armed` reads the answers."""
     place = directory(guard)
-    return (
-        store(f"{place}/undo", standing(undo, f"{place}/undo.log")),
-        store(f"{place}/watch", watch(guard)),
-        store(f"{place}/unit", _UNIT.format(name=guard, directory=place)),
-        store(f"{GUARDS}/boot", _BOOT),
-        *(store(f"{place}/step-{n}", round_trip(script)) for n, script in enumerate(forward)),
-        shell(_ARM, place, guard, str(seconds), HOME),
-    )
+    files = {
+        f"{place}/undo": standing(undo, f"{place}/undo.log"),
+        f"{place}/watch": watch(guard),
+        f"{place}/unit": _UNIT.format(name=guard, directory=place),
+        f"{GUARDS}/boot": _BOOT,
+        **{f"{place}/step-{n}": round_trip(script) for n, script in enumerate(forward)},
+    }
+    # Arming flushes them to the disk, all at once.
+    stored = (store(path, text, now=False) for path, text in files.items())
+    return (*stored, shell(_ARM, place, guard, str(seconds), HOME))
 
 
 def armed(script: Script, answers: Sequence[Answer]) -> tuple[int, str]:
@@ -246,7 +248,7 @@ def disarm(guard: str) -> Command:
 
 def fire(guard: str, reason: str) -> Command:
     """Tell the device to undo the stage now, by itself: losing the line in the meantime does not matter."""
-    return shell(_FIRE, directory(guard), reason)
+    return shell(_FIRE, directory(guard), " ".join(reason.split()))
 
 
 def understand(answer: Answer) -> GuardState:

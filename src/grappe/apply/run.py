@@ -192,6 +192,6 @@ def failure(script: Script, answers: Sequence[Answer]) -> str:
     if not answers:
         return "it gave no answer"
     command, answer = script[len(answers) - 1], answers[-1]
-    words = " ".join(command.argv)
+    words = " ".join(" ".join(command.argv).split())
     said = answer.err.strip() or answer.out.strip() or "it said nothing"
     return f"`{words if len(words) < 200 else words[:200] + '…'}` failed with status {answer.status}: {said}"

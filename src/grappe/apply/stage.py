@@ -99,7 +99,7 @@ def undo(run: Run, number: int, stage: Stage, indices: Iterable[int]) -> Trouble
         line = device.by_hand(run.id, number, index)
         run.record(UndoFailed(number, index, step.scope, reason, line))
         found = Trouble("", broken=(f"{step.scope}: {reason}",), by_hand=(f"{step.scope}: {line}",))
-        trouble = found.worse(trouble)
+        trouble = found if trouble is None else trouble.worse(found)
     return trouble
 
 
