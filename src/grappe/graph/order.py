@@ -69,7 +69,9 @@ class _Planner:
         self.edges: list[Edge] = []
         """What must be so."""
         self.wishes: list[Edge] = []
-        """What should be so: given up where it would make a circle over several scopes."""
+        """What should be so."""
+        self.given_up: list[Edge] = []
+        """Wishes that would make a circle over several scopes."""
         self.hand_overs: list[Edge] = []
         """(giver, taker), always of one group."""
         self.refusals: list[Refusal] = []
@@ -163,7 +165,7 @@ class _Planner:
         members, after = defaultdict(list), defaultdict(list)
         for index in range(len(self.changes)):
             members[self.groups.find(index)].append(index)
-        for first, then in [*self.edges, *self.wishes]:
+        for first, then in [*self.edges, *self.wishes, *self.given_up]:
             after[first].append(then)
         queue = sorted(self.broken)
         for index in queue:
@@ -199,6 +201,7 @@ class _Planner:
             first, then = (circle.get(self.groups.find(i)) for i in edge)
             return first is not None and first == then
 
+        self.given_up = [e for e in self.wishes if inside(e)]
         self.wishes = [e for e in self.wishes if not inside(e)]
 
     def _circles(self) -> list[list[int]]:

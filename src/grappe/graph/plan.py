@@ -198,9 +198,9 @@ def _stage_steps(
     for part in parts:
         steps: list[Step] = []
         for scope in part:
-            batches = [tuple(run) for _, run in groupby(by_scope[scope], key=lambda g: _batch(g, kinds))]
-            joint = [tuple(g for b in batches for g in b)] if coupled is not None else batches
-            steps.extend(_step(scope, batch, realiser(scope)) for batch in joint)
+            joint = coupled is not None and not by_scope[scope][0].final
+            runs = groupby(by_scope[scope], key=lambda g: "" if joint else _batch(g, kinds))
+            steps.extend(_step(scope, tuple(run), realiser(scope)) for _, run in runs)
         yield tuple(steps)
 
 
