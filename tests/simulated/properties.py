@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from grappe.graph.change import Action, Change
-from grappe.graph.plan import Plan, Step
+from grappe.graph.plan import Plan, Stage, Step
 from grappe.model.script import Script
 from simulated.oracle import Verdict, judge, reach, waits
 from simulated.world import (
@@ -133,7 +133,8 @@ def guards_the_way_in(data: bytes) -> None:
         if not stage.guarded:
             assert not any(c.path for s in stage.steps for c in s.changes)
             continue
-        assert len({s.scope for s in stage.steps}) == len(stage.steps), "one step per scope"
+        final = any(s.irreversible for s in stage.steps)
+        assert final or len({s.scope for s in stage.steps}) == len(stage.steps), "one step per scope"
         assert len(stage.scopes) == 1 or frozenset(stage.scopes) in coupled
         verdict = judge(case, case.world().state)
         for step in stage.steps:
@@ -243,6 +244,63 @@ def starts_from_what_it_saw(data: bytes) -> None:
             assert seen.get(key) == expected
 
 
+def follows_ranks_where_nothing_else_decides(data: bytes) -> None:
+    """Of two neighbours in a scope's part of a stage the lower rank is made first, unless it has to wait."""
+    case = decode(data)
+    plan = case.plan(case.world())
+    verdict = judge(case, case.world().state)
+    must, should = waits(verdict.accepted, verdict.changes)
+    far = reach(verdict.accepted, must | should)
+    for stage in plan.stages:
+        for scope in stage.scopes:
+            changes = [c for s in stage.of(scope) for c in s.changes]
+            for one, other in pairwise(changes):
+                a, b = str(one.key), str(other.key)
+                if a in far[a] or b in far[b] or b in far[a] or _waits_elsewhere(b, must | should):
+                    continue
+                if one.after is not None and other.after is not None:
+                    assert KINDS[one.key.kind].rank <= KINDS[other.key.kind].rank, f"{a} before {b}"
+                if one.after is None and other.after is None:
+                    assert KINDS[one.key.kind].rank >= KINDS[other.key.kind].rank, f"{a} before {b}"
+
+
+def _waits_elsewhere(name: str, pairs: set[tuple[str, str]]) -> bool:
+    return any(then == name and first.split("/")[0] != name.split("/")[0] for first, then in pairs)
+
+
+def joins_only_what_the_device_makes_together(data: bytes) -> None:
+    """Outside guarded stages a step holds changes of one batch, makes or removals, or what must be one."""
+    case = decode(data)
+    plan = case.plan(case.world())
+    verdict = judge(case, case.world().state)
+    must, should = waits(verdict.accepted, verdict.changes)
+    far = reach(verdict.accepted, must | should)
+    for stage in plan.stages:
+        for step in () if stage.guarded else stage.steps:
+            free = [c for c in step.changes if str(c.key) not in far[str(c.key)]]
+            assert len({(KINDS[c.key.kind].batch, c.after is None) for c in free}) <= 1
+
+
+def uses_as_few_stages_as_steps_allow(data: bytes) -> None:
+    """Two unguarded stages in a row are there for a reason: something in the later waits for the earlier."""
+    case = decode(data)
+    plan = case.plan(case.world())
+    verdict = judge(case, case.world().state)
+    must, should = waits(verdict.accepted, verdict.changes)
+    for stage, follower in pairwise(plan.stages):
+        if stage.guarded or follower.guarded or any(s.irreversible for s in follower.steps):
+            continue
+        if any(s.irreversible for s in stage.steps):
+            continue
+        assert {s.scope for s in stage.steps} and _linked(stage, follower, must | should)
+
+
+def _linked(stage: Stage, follower: Stage, pairs: set[tuple[str, str]]) -> bool:
+    earlier = {str(c.key) for s in stage.steps for c in s.changes}
+    later = {str(c.key) for s in follower.steps for c in s.changes}
+    return any(a in earlier and b in later for a, b in pairs)
+
+
 def names(plan: Plan) -> list[str]:
     """Names of everything a plan changes, sorted."""
     return sorted(str(c.key) for c in plan.changes)
@@ -263,5 +321,8 @@ PROPERTIES: dict[str, Callable[[bytes], None]] = {
         leaves_the_irreversible_for_the_end,
         orders_inside_steps,
         starts_from_what_it_saw,
+        follows_ranks_where_nothing_else_decides,
+        joins_only_what_the_device_makes_together,
+        uses_as_few_stages_as_steps_allow,
     )
 }

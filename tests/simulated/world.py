@@ -222,18 +222,26 @@ class _Choices:
         return [i for i in items if self.chance(percent)]
 
 
+@dataclass(frozen=True)
+class _Mood:
+    """How sound a case is: most are nearly sound, so that plans are long; others have every kind of fault."""
+
+    wild: bool
+    circular: bool
+    """Needs may run in circles, also over devices."""
+
+
 def decode(data: bytes) -> Case:
     """Make a case from bytes: a valid observed world and a declaration near it, sound or not."""
     choices = _Choices(data)
-    wild = choices.chance(50)
-    observed = _observed(choices)
-    wanted = _wanted(choices, observed, wild)
+    mood = (_Mood(False, False), _Mood(False, False), _Mood(False, True), _Mood(True, True))[choices.pick(4)]
+    observed = _observed(choices, mood)
+    wanted = _wanted(choices, observed, mood)
     paths = frozenset(k for k in KEYS if choices.chance(15))
-    gone = frozenset(
-        Key.parse(k) for k in observed if k not in wanted and choices.chance(20) and k.split("/")[1] != "dyn"
-    )
-    refused = frozenset(k for k in wanted if wild and choices.chance(3))
-    adopted = frozenset(k for k in KEYS if not wild or choices.chance(50))
+    lost = [k for k in map(Key.parse, observed) if str(k) not in wanted and k.kind != "dyn"]
+    gone = frozenset(k for k in lost if choices.chance(20) and (mood.wild or k.kind in ("port", "net")))
+    refused = frozenset(k for k in wanted if mood.wild and choices.chance(3))
+    adopted = frozenset(k for k in KEYS if not mood.wild or choices.chance(50))
     coupled = (("h1", "sw"),) if choices.chance(50) else ()
     return Case(
         observed=observed,
@@ -245,24 +253,26 @@ def decode(data: bytes) -> Case:
     )
 
 
-def _observed(choices: _Choices) -> State:
+def _observed(choices: _Choices, mood: _Mood) -> State:
     state: State = {}
     free = {s: list(TOKENS) for s in SCOPES}
     for key in KEYS:
         if not choices.chance(45):
             continue
-        claims = choices.some(free[key.scope], 30)
+        claims = choices.some(free[key.scope], 30 if mood.wild or key.kind != "dyn" else 5)
         free[key.scope] = [t for t in free[key.scope] if t not in claims]
         running: dict[str, Any] = {"value": choices.pick(3), "extra": 7, "claims": claims, "needs": []}
         persistent = {"value": choices.pick(3), "note": "theirs"}
-        state[str(key)] = Thing(running, persistent, ROLES[key.kind] is Role.OWNED and choices.chance(75))
+        ours = ROLES[key.kind] is Role.OWNED and choices.chance(75 if mood.wild else 90)
+        state[str(key)] = Thing(running, persistent, ours)
         if key.kind == "net":
             running["uuid"] = 0
         if key.kind == "vm":
             running[UNDOABLE_NOT] = 1
     names = list(state)
     for name, thing in state.items():
-        thing.running["needs"] = sorted({n for n in _few(choices, names) if n != name})
+        if mood.wild or thing.marked:
+            thing.running["needs"] = sorted({n for n in _few(choices, names) if n != name})
     return state
 
 
@@ -270,62 +280,80 @@ def _few(choices: _Choices, names: Sequence[str]) -> list[str]:
     return [names[choices.pick(len(names))] for _ in range(max(0, choices.pick(5) - 2))] if names else []
 
 
-def _wanted(choices: _Choices, observed: State, wild: bool) -> State:
+def _wanted(choices: _Choices, observed: State, mood: _Mood) -> State:
     """A declaration: attributes that are named are declared, all others are not ours."""
     wanted: State = {}
-    free = {s: _free_tokens(observed, s) for s in SCOPES}
     for key in KEYS:
-        name = str(key)
-        if not choices.chance(60 if name in observed else 25):
-            continue
-        if key.kind in ("nic", "dyn") and name not in observed and not wild:
-            continue
-        thing = Thing({"value": choices.pick(3)}, {}, ROLES[key.kind] is Role.OWNED)
-        if choices.chance(40):
-            thing.persistent["value"] = choices.pick(3)
-        if key.kind == "net":
-            thing.running["uuid"] = int(wild and choices.chance(10))
-        if key.kind == "vm":
-            thing.running[UNDOABLE_NOT] = 1 + choices.chance(20)
-        wanted[name] = thing
-    _deal(choices, wanted, observed, free, wild)
+        if _declared(choices, key, str(key) in observed, mood):
+            wanted[str(key)] = _thing(choices, key, mood)
+    _deal(choices, wanted, observed, mood)
     reachable = [n for n in KEYS if str(n) in wanted or (str(n) in observed and n.kind == "nic")]
     for key in map(Key.parse, list(wanted)):
-        pool = [str(k) for k in KEYS] if wild and choices.chance(10) else _below(key, reachable, wild)
+        anything = mood.wild and choices.chance(10)
+        pool = [str(k) for k in KEYS] if anything else _below(key, reachable, mood.circular)
         wanted[str(key)].running["needs"] = sorted({n for n in _few(choices, pool) if n != str(key)})
     return wanted
 
 
-def _free_tokens(observed: State, scope: str) -> list[str]:
-    """Tokens that nobody holds, or whose holder is ours to change."""
+def _declared(choices: _Choices, key: Key, there: bool, mood: _Mood) -> bool:
+    if key.kind in ("nic", "dyn") and not mood.wild:
+        return there and choices.chance(80)
+    if key.kind == "vm" and there:
+        return choices.chance(60 if mood.wild else 95)
+    return choices.chance(60 if there else 30)
+
+
+def _thing(choices: _Choices, key: Key, mood: _Mood) -> Thing:
+    thing = Thing({"value": choices.pick(3)}, {}, ROLES[key.kind] is Role.OWNED)
+    if choices.chance(40):
+        thing.persistent["value"] = choices.pick(3)
+    if key.kind == "net":
+        thing.running["uuid"] = int(mood.wild and choices.chance(10))
+    if key.kind == "vm":
+        thing.running[UNDOABLE_NOT] = 1 + choices.chance(20)
+    return thing
+
+
+def _free_tokens(observed: State, wanted: State, scope: str, mood: _Mood) -> list[str]:
+    """Tokens whose holder, if there is one, can be made to give them up."""
     return [
         token
         for token in TOKENS
         if all(
-            token not in t.claims or n.split("/")[1] != "dyn"
-            for n, t in observed.items()
-            if n.split("/")[0] == scope
+            token not in thing.claims
+            or name.split("/")[0] != scope
+            or name in wanted
+            or (thing.marked and name.split("/")[1] in ("port", "net"))
+            or (mood.wild and name.split("/")[1] != "dyn")
+            for name, thing in observed.items()
         )
     ]
 
 
-def _deal(choices: _Choices, wanted: State, observed: State, free: dict[str, list[str]], wild: bool) -> None:
+def _deal(choices: _Choices, wanted: State, observed: State, mood: _Mood) -> None:
     """Deal the tokens anew, so that hand-overs, swaps and cycles of claims are common."""
+    free = {s: _free_tokens(observed, wanted, s, mood) for s in SCOPES}
+    for name in list(wanted):
+        scope, kind, _ = name.split("/")
+        if kind == "dyn":
+            held = sorted(observed[name].claims) if name in observed else []
+            wanted[name].running["claims"] = held
+            free[scope] = [t for t in free[scope] if t not in held]
     for name, thing in wanted.items():
         scope, kind, _ = name.split("/")
         if kind == "dyn":
-            thing.running["claims"] = sorted(observed[name].claims) if name in observed else []
             continue
         hand = free[scope]
-        got = [t for t in list(hand) if choices.chance(40)]
-        if not (wild and choices.chance(5)):
+        got = choices.some(hand, 40)
+        if not (mood.wild and choices.chance(5)):
             free[scope] = [t for t in hand if t not in got]
         thing.running["claims"] = got
 
 
-def _below(key: Key, pool: Sequence[Key], wild: bool) -> list[str]:
+def _below(key: Key, pool: Sequence[Key], circular: bool) -> list[str]:
+    """What a resource may need: anything, or only what keeps needs free of circles."""
     rank = KINDS[key.kind].rank
-    return [str(k) for k in pool if wild or (KINDS[k.kind].rank, k.kind, k) < (rank, key.kind, key)]
+    return [str(k) for k in pool if circular or (KINDS[k.kind].rank, k.kind, k) < (rank, key.kind, key)]
 
 
 def _lowered(
