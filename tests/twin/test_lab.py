@@ -587,9 +587,9 @@ lab = Lab.up(plan, home / "state", cache_dir=home / "cache", tun=home / "tun")
 first = control.lab_pid(lab.folder)
 os.kill(int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1]), 9)
 limit = time.monotonic() + 10
-while is_up(lab.folder) and time.monotonic() < limit:
+while (left := is_up(lab.folder) or Path(f"/proc/{first}").exists()) and time.monotonic() < limit:
     time.sleep(0.02)
-seen["killed"] = not is_up(lab.folder) and not Path(f"/proc/{first}").exists()
+seen["killed"] = not left
 seen["swept"] = Lab.sweep(lab.folder.path) and not lab.folder.path.exists()
 print(json.dumps(seen))
 """

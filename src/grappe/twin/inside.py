@@ -179,14 +179,14 @@ class Lab:
     def _power_on(self, one: Powered) -> None:
         plan = power.Plan(one.node, self.settings, self.folder, self.identity)
         one.state, one.text = "booting", ""
+        if one.node.machine != "namespace":
+            self.panel.raise_plugs(one.node.name)
         try:
             one.pid, one.pipe = power.switch_on(plan, self.lock)
         except OSError as error:
             one.state, one.text = "failed", str(error)
             return
         self.watched.register(one.pipe, selectors.EVENT_READ, lambda: self._told(one))
-        if one.node.machine != "namespace":
-            self.panel.raise_plugs(one.node.name)
 
     def _power_off(self, one: Powered) -> None:
         self.panel.darken(one.node.name)

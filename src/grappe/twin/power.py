@@ -6,7 +6,6 @@ Everything here runs in a child of the lab's process. What happens is told throu
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -22,6 +21,7 @@ from grappe.twin import boot, kernel, rootfs
 from grappe.twin.blueprint import Node, interfaces_file
 from grappe.twin.factory import Identity
 from grappe.twin.machine_api import CableEnd, Machine, MachinePlace, machine
+from grappe.twin.netlink import Links
 from grappe.twin.settings import Folder, Settings
 from grappe.twin.wiring import NETNS, nic_mac, plug_name
 
@@ -221,19 +221,13 @@ def _place(plan: Plan) -> MachinePlace:
 
 def _attend(node: Node, it: Machine, stopped: list[int]) -> None:
     """Tell the machine about its cables until it ends or power is cut."""
-    known = {nic.name: True for nic in node.nics}
+    links = Links()
+    nics = {plug_name(node, nic): nic.name for nic in node.nics}
+    told = dict.fromkeys(nics, True)
     while not stopped and it.alive():
-        for nic in node.nics:
-            now = _carrier(plug_name(node, nic))
-            if now != known[nic.name]:
-                known[nic.name] = now
-                it.carrier(nic.name, now)
+        # Asked for, not listened for: the kernel may hold back the news of a carrier for a second.
+        for link in links.all():
+            if told.get(link.name, link.carrier) != link.carrier:
+                told[link.name] = link.carrier
+                it.carrier(nics[link.name], link.carrier)
         time.sleep(0.2)
-
-
-def _carrier(link: str) -> bool:
-    # /sys shows the namespace of whoever mounted it; the ioctl (netdevice(7)) asks our own.
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        get_flags, running = 0x8913, 0x40
-        answer = fcntl.ioctl(any_socket, get_flags, struct.pack("16sH14x", link.encode(), 0))
-    return bool(struct.unpack_from("H", answer, 16)[0] & running)
