@@ -60,5 +60,7 @@ def _unused(entry: Acknowledgement, refused: bool, known: Mapping[str, Code]) ->
             entry.place, f"{shown} is an error and cannot be accepted", hint="mend it, and remove this entry"
         )
     return codes.ACCEPT_WITHOUT_FINDING.at(
-        entry.place, f"nothing to accept: no {shown}", hint="remove this entry, or correct its place"
+        entry.place,
+        f"nothing to accept: there is no finding {shown}",
+        hint="remove this entry, or correct its place",
     )

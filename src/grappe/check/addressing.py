@@ -216,7 +216,7 @@ def _default_gateways(view: View, host: Host) -> Iterator[Finding]:
             and held.network in networks
             and any(g.version == version for g in networks[held.network].gateways)
         ]
-        routed = list(dict.fromkeys(routed))
+        routed = sorted(set(routed), key=places.natural)
         if len(routed) > 1:
             yield codes.TWO_DEFAULT_GATEWAYS.at(
                 places.address(host, routed[1]),

@@ -37,7 +37,8 @@ _MODULES: tuple[ModuleType, ...] = (
 )
 
 
-def _collect(modules: Iterable[ModuleType]) -> Mapping[str, Code]:
+def collect(modules: Iterable[ModuleType]) -> Mapping[str, Code]:
+    """Codes of modules by name, in order. Raises ValueError when two have the same name."""
     found: dict[str, Code] = {}
     for module in modules:
         for code in vars(module).values():
@@ -46,7 +47,7 @@ def _collect(modules: Iterable[ModuleType]) -> Mapping[str, Code]:
     return MappingProxyType(found)
 
 
-CATALOGUE: Mapping[str, Code] = _collect(_MODULES)
+CATALOGUE: Mapping[str, Code] = collect(_MODULES)
 """Every code by its name, concern by concern."""
 
 

@@ -57,7 +57,7 @@ def _bridged(host: Host, held: HostAddress) -> bool:
 
 
 def _without_uplink(view: View, host: Host) -> Iterator[Finding]:
-    held = _management(view, host)
+    held = sorted(_management(view, host), key=lambda address: address.network)
     if held and all(a.network in view.internal(host) for a in held):
         yield codes.MANAGEMENT_WITHOUT_UPLINK.at(
             places.address(host, held[0].network),

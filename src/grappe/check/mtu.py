@@ -20,7 +20,8 @@ def findings(view: View) -> Iterator[Finding]:
     for host in view.site.hosts.values():
         for attachment in host.attachments:
             yield from _uplink(view, host, attachment)
-    segments = {(n.fabric, n.tag): n for n in view.site.networks.values()}
+    ordered = sorted(view.site.networks.values(), key=lambda n: n.name)
+    segments = {(n.fabric, n.tag): n for n in ordered}
     for profile in view.profiles.values():
         yield from _port(segments, profile)
     yield from _switches(view, segments)
@@ -54,9 +55,10 @@ def _uplink(view: View, host: Host, attachment: Attachment) -> Iterator[Finding]
 
 
 def _native(view: View, attachment: Attachment) -> Network | None:
-    names = (attachment.native,) if attachment.native else attachment.networks
-    found = (view.site.networks[n] for n in names if attachment.native or view.site.networks[n].vlan is None)
-    return next(found, None)
+    if attachment.native is not None:
+        return view.site.networks[attachment.native]
+    found = (view.site.networks[name] for name in sorted(attachment.networks))
+    return next((network for network in found if network.vlan is None), None)
 
 
 def _largest(segments: dict[Segment, Network], fabric: str, carriage: Carriage) -> Network | None:

@@ -86,7 +86,7 @@ def _forms(uses: tuple[Use, ...], device: str) -> Iterator[Finding]:
 
 def _collisions(uses: tuple[Use, ...], device: str) -> Iterator[Finding]:
     by_name: defaultdict[str, dict[str, Path]] = defaultdict(dict)
-    for name, place, what in uses:
+    for name, place, what in sorted(uses, key=lambda use: places.show(use[1])):
         by_name[name].setdefault(what, place)
     for name, found in by_name.items():
         if len(found) > 1:

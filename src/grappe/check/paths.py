@@ -14,15 +14,24 @@ from grappe.model.site import Network, Role
 
 
 def findings(view: View) -> Iterator[Finding]:
-    """All findings about where a VLAN is carried."""
+    """All findings about where a VLAN is carried. Networks that share a fault share a finding."""
     names = _networks(view)
+    splits: defaultdict[tuple[str, ...], list[Network]] = defaultdict(list)
+    leaks: defaultdict[tuple[Link, str, bool], list[Network]] = defaultdict(list)
     for segment, spread in spreads(view).items():
         network = names.get(segment)
-        if network is not None:
-            union = islands(spread)
-            yield from _split(view, network, spread, union)
-            yield from _separate(network, spread, union)
-            yield from _leaks(view, network, spread)
+        if network is None:
+            continue
+        union = islands(spread)
+        splits[_parts(spread, union)].append(network)
+        for link, idle in _leaks(view, network, spread):
+            leaks[link, idle, Role.STORAGE in network.roles].append(network)
+        yield from _separate(network, spread, union)
+    for parts, networks in splits.items():
+        if len(parts) > 1:
+            yield _split(view, parts, networks)
+    for (link, idle, storage), networks in leaks.items():
+        yield _leak(link, idle, storage, networks)
 
 
 def _networks(view: View) -> Mapping[Segment, Network]:
@@ -32,7 +41,8 @@ def _networks(view: View) -> Mapping[Segment, Network]:
     return found
 
 
-def _split(view: View, network: Network, spread: Spread, union: Union) -> Iterator[Finding]:
+def _parts(spread: Spread, union: Union) -> tuple[str, ...]:
+    """Parts of a segment that do not hear each other, each as people read it."""
     parts: defaultdict[str, list[str]] = defaultdict(list)
     for host, switches in spread.hosts.items():
         roots = {union.find(switch) for switch in switches}
@@ -40,23 +50,34 @@ def _split(view: View, network: Network, spread: Spread, union: Union) -> Iterat
             parts[roots.pop()].append(f"host {host}")
     for switch in spread.edges:
         parts[union.find(switch)].append(f"what is plugged into {switch}")
-    if len(parts) < 2:
-        return
-    bridges = [link for link in view.links if union.find(link.a.switch) != union.find(link.b.switch)]
-    shown = [f"{places.listing(parts[root])} (at {root})" for root in sorted(parts)]
-    yield codes.NETWORK_SPLIT.at(
-        places.network(network.name),
-        f"{network.name} is in {len(parts)} parts that are not connected: {'; '.join(shown)}",
-        hint=_join_hint(network, bridges),
-        related=[places.port(end) for link in bridges for end in link.ends],
-        data={"network": network.name, "parts": len(parts)},
+    return tuple(f"{places.listing(parts[root])} (at {root})" for root in sorted(parts))
+
+
+def _split(view: View, parts: tuple[str, ...], networks: list[Network]) -> Finding:
+    names = sorted((n.name for n in networks), key=places.natural)
+    lacking = [link for link in view.links if not _carries(view, link, networks)]
+    verb = "is" if len(names) == 1 else "are each"
+    return codes.NETWORK_SPLIT.at(
+        places.network(names[0]),
+        f"{places.listing(names)} {verb} in {len(parts)} parts that are not connected: {'; '.join(parts)}",
+        hint=_join_hint(names, lacking),
+        related=[*(places.network(n) for n in names[1:]), *(places.port(e) for k in lacking for e in k.ends)],
+        data={"networks": ",".join(names), "parts": len(parts)},
     )
 
 
-def _join_hint(network: Network, bridges: list[Link]) -> str:
-    if not bridges:
+def _carries(view: View, link: Link, networks: list[Network]) -> bool:
+    a, b = (view.profiles.get(end) for end in link.ends)
+    if a is None or b is None:
+        return False
+    return all(n.fabric == a.fabric and n.tag in a.carriage.vlans & b.carriage.vlans for n in networks)
+
+
+def _join_hint(names: list[str], links: list[Link]) -> str:
+    if not links:
         return "no link between these switches is declared: write it at one of their ports (`to:`)"
-    return f"add {network.name} to the link {places.listing(f'{link.a} - {link.b}' for link in bridges)}"
+    shown = places.listing(f"{link.a} - {link.b}" for link in links)
+    return f"the networks are missing on {shown}" if len(names) > 1 else f"{names[0]} is missing on {shown}"
 
 
 def _separate(network: Network, spread: Spread, union: Union) -> Iterator[Finding]:
@@ -75,21 +96,26 @@ def _separate(network: Network, spread: Spread, union: Union) -> Iterator[Findin
         )
 
 
-def _leaks(view: View, network: Network, spread: Spread) -> Iterator[Finding]:
-    storage = Role.STORAGE in network.roles
+def _leaks(view: View, network: Network, spread: Spread) -> list[tuple[Link, str]]:
+    """Links that carry a network for nobody, each with the switch behind it."""
     users = {switch for switches in spread.hosts.values() for switch in switches} | spread.edges
-    if not storage:
+    if Role.STORAGE not in network.roles:
         users |= _unseen_users(view, network)
-    for link, idle in idle_links(spread.links, users):
-        near, far = link.ends if link.b.switch == idle else (link.b, link.a)
-        code = codes.STORAGE_LEAVES_RACK if storage else codes.VLAN_LEAKS
-        yield code.at(
-            places.port(near),
-            f"{near} carries {network.name} to {far}, and nobody behind {idle} is on it",
-            hint=f"take {network.name} off the link",
-            related=[places.port(far), places.network(network.name)],
-            data={"network": network.name},
-        )
+    return idle_links(spread.links, users)
+
+
+def _leak(link: Link, idle: str, storage: bool, networks: list[Network]) -> Finding:
+    near, far = link.ends if link.b.switch == idle else (link.b, link.a)
+    names = sorted((n.name for n in networks), key=places.natural)
+    code = codes.STORAGE_LEAVES_RACK if storage else codes.VLAN_LEAKS
+    return code.at(
+        places.port(near),
+        f"{near} carries {places.listing(names)} to {far}, and nobody behind {idle} is on "
+        f"{'it' if len(names) == 1 else 'them'}",
+        hint=f"take {places.listing(names)} off the link",
+        related=[places.port(far), *(places.network(name) for name in names)],
+        data={"networks": ",".join(names)},
+    )
 
 
 def _unseen_users(view: View, network: Network) -> set[str]:

@@ -63,7 +63,7 @@ def port_group(name: str) -> Path:
 
 def storage(of_pool: str, name: str) -> Path:
     """A storage of a pool."""
-    return ("storage", of_pool, name)
+    return ("pools", of_pool, "storage", name)
 
 
 def vm(of: Vm, *field: str) -> Path:
@@ -77,9 +77,15 @@ def vm_nic(of: Vm, index: int) -> Path:
 
 
 def wider(site: Site, path: Path) -> tuple[Path, ...]:
-    """Return a place, and for one at a host the same place of its pool: what hosts share is written there."""
+    """Return every form of a place: one at a host is also inside its pool, and at its pool's own entry.
+
+    `hosts.h1.attach.eth0` is `pools.p.hosts.h1.attach.eth0`, and what hosts share is written at
+    `pools.p.attach.eth0`.
+    """
     of = site.hosts.get(str(path[1])) if len(path) > 1 and path[0] == "hosts" else None
-    return (path,) if of is None else (path, ("pools", of.pool, *path[2:]))
+    if of is None:
+        return (path,)
+    return (path, ("pools", of.pool, *path), ("pools", of.pool, *path[2:]))
 
 
 def starts_with(path: Path, prefix: Path) -> bool:

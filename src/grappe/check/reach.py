@@ -75,8 +75,9 @@ def idle_links(links: Iterable[Link], users: set[str]) -> list[tuple[Link, str]]
     """Links behind which no switch with users lies, each with its idle switch: leaves are cut repeatedly."""
     around: defaultdict[str, dict[Link, str]] = defaultdict(dict)
     for link in links:
-        around[link.a.switch][link] = link.b.switch
-        around[link.b.switch][link] = link.a.switch
+        if link.a.switch != link.b.switch:
+            around[link.a.switch][link] = link.b.switch
+            around[link.b.switch][link] = link.a.switch
     leaves = [s for s in sorted(around) if len(around[s]) == 1 and s not in users]
     idle = []
     while leaves:

@@ -192,8 +192,14 @@ def _attached(host: Host) -> tuple[frozenset[str], frozenset[str], frozenset[str
     return names(every), names(a for a in every if a.bridge), names(a for a in every if a.uplink is None)
 
 
-def _rank(claim: SwitchPortProfile) -> tuple[bool, str]:
-    return (not claim.faces.startswith("host "), claim.faces)
+def _rank(claim: SwitchPortProfile) -> tuple[bool, str, str, str]:
+    """Key that puts what faces hosts first; the rest only makes the order the same every time."""
+    return (
+        not claim.faces.startswith("host "),
+        claim.faces,
+        claim.fabric,
+        repr(sorted(claim.carriage.vlans)),
+    )
 
 
 def group_networks(group: PortGroup) -> tuple[str, ...]:
