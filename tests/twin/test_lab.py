@@ -550,13 +550,18 @@ def control_alive(path: Path) -> bool:
 # As an ordinary user
 
 _ORDINARY = """
-import json, os, sys, time
+import atexit, json, os, sys, time
 from pathlib import Path
 from grappe.twin import control
 from grappe.twin.blueprint import from_json
 from grappe.twin.errors import TwinError
 from grappe.twin.lab import Lab, is_up
+from grappe.twin.settings import Folder
 plan, home = from_json(Path(sys.argv[1], "plan.json").read_text()), Path(sys.argv[1])
+def end():
+    if is_up(Folder(home / "state")):
+        Lab.attach(home / "state").down()
+atexit.register(end)  # also when something here fails
 try:
     Lab.up(plan, home / "state", cache_dir=home / "cache", tun=home / "closed")
 except TwinError as error:
