@@ -35,6 +35,7 @@ ovsdb-tool create /run/conf.db /usr/share/openvswitch/vswitch.ovsschema
 ovsdb-server /run/conf.db --remote=punix:/run/openvswitch/db.sock --detach --no-chdir --pidfile \
   --log-file=/run/ovsdb.log -vconsole:off
 ovs-vsctl --no-wait init
+ovs-vsctl --no-wait set Open_vSwitch . other_config:userspace-tso-enable=true
 ovs-vswitchd unix:/run/openvswitch/db.sock --detach --no-chdir --pidfile \
   --log-file=/run/vswitchd.log -vconsole:off
 """

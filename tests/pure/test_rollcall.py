@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -360,3 +361,128 @@ def test_a_network_that_nobody_may_speak_on_is_said_to_be_only_listened_to() -> 
     plan = Plan("provider", (Network("provider"),), (quiet,))
     text = to_text(judge(plan, {"h0": Report("h0", faces={0: Face(up=True, carrier=True)})}), full=True)
     assert "nobody may send on it; it was only listened to" in text
+
+
+# One rule each
+
+
+def small(
+    kind: Kind, frames: list[tuple[Tags, bool]], network: str = "n1", tag: int | None = None
+) -> RollCall:
+    """One voice on n1, one listener on `network`; the listener saw these frames of the voice."""
+    speaker = Point("h0", "p1", Kind.HOST_PORT, (("n1", None),), frozenset({"n1"}))
+    witness = Point("h0", "p9", Kind.HOST_PORT, (("n1", None),))
+    listener = Point("h1", "x", kind, ((network, tag),))
+    plan = Plan("small", (Network("n1"), Network("n2")), (speaker, witness, listener))
+    up = dict.fromkeys(range(3), Face("02:00:00:00:00:01", 1500, True, True))
+    seen = tuple(Heard(2, 0, -1, tags, inward, 1, 1.0, 1.0, 46) for tags, inward in frames)
+    control = Heard(1, 0, -1, (), True, 1, 1.0, 1.0, 46)
+    reports = {
+        "h0": Report("h0", faces=up, sent={(0, -1): 1}, heard=(control,)),
+        "h1": Report("h1", faces=up, heard=seen),
+    }
+    return judge(plan, reports)
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "tag", "frames", "state"),
+    [
+        (Kind.HOST_PORT, "n1", None, [((), True)], State.HEARD),
+        (Kind.HOST_PORT, "n1", None, [((), False)], State.DEAF),  # what a host sends is not delivered to it
+        (Kind.GUEST_PORT, "n1", None, [((), False)], State.HEARD),
+        (Kind.GUEST_PORT, "n1", None, [((), True)], State.DEAF),
+        (Kind.UPLINK, "n1", 6, [((6,), True)], State.HEARD),
+        (Kind.UPLINK, "n1", 6, [((6,), False)], State.HEARD),
+        (Kind.GUEST_PORT, "n1", None, [((6,), False)], State.DEAF),  # a guest does not understand the tag
+        (Kind.GUEST_PORT, "n1", None, [((6,), False), ((), False)], State.LEAK),
+        (Kind.UPLINK, "n1", 6, [((7,), False)], State.LEAK),
+        (Kind.UPLINK, "n1", 6, [((6,), False), ((), False)], State.LEAK),
+        (Kind.GUEST_PORT, "n1", 6, [((6,), False)], State.HEARD),  # a trunk to a guest
+        (Kind.UPLINK, "n2", 7, [((6,), False)], State.LEAK),
+    ],
+)
+def test_a_cell_is_judged_by_direction_and_tag(
+    kind: Kind, network: str, tag: int | None, frames: list[tuple[Tags, bool]], state: State
+) -> None:
+    assert small(kind, frames, network, tag).cells[0][2].state is state
+
+
+def test_a_shortened_frame_is_no_proof_of_the_mtu() -> None:
+    site = Site(2, 1, guests=False)
+    plan = site.plan()
+    reports = {
+        name: replace(
+            report, heard=tuple(replace(f, size=8999) if f.target >= 0 else f for f in report.heard)
+        )
+        for name, report in site.reports(plan).items()
+    }
+    assert {jumbo.state for jumbo in judge(plan, reports).jumbo} == {State.DEAF}
+
+
+def test_a_frame_that_the_senders_own_interface_refused_says_so() -> None:
+    plan, reports = lose_full_size(Site(3, 1), {("h2", "h0"), ("h2", "h1")})
+    errors = {(pair.voice, pair.target): "Message too long" for pair in plan.pairs}
+    reports["h2"] = replace(reports["h2"], errors=errors, sent={(2, -1): 1})
+    (problem,) = problems(judge(plan, reports))
+    assert "lost from it only" in problem.seen
+    assert "the sender's own interface refused it: Message too long" in problem.seen
+
+
+def test_an_interface_that_is_down_is_the_cause_before_any_other() -> None:
+    site = Site(3, 1)
+    site.tags[1, 1, "g"] = NOWHERE
+    plan = site.plan()
+    reports = site.reports(plan)
+    point = next(n for n, p in enumerate(plan.points) if (p.device, p.interface) == ("h1", "g1"))
+    reports["h1"] = replace(
+        reports["h1"], faces={**reports["h1"].faces, point: Face("02::1", 1500, up=False)}
+    )
+    (problem,) = [p for p in problems(judge(plan, reports)) if p.state is State.DEAF]
+    assert problem.cause == "the interface is down"
+
+
+def test_two_devices_that_do_not_hear_each_other_are_not_called_all_devices() -> None:
+    found = [p for p in problems(Site(2, 2, switch_gaps={(0, 1)}).call()) if p.state is not State.UNPROVED]
+    assert {problem.device for problem in found} <= {"h0", "h1"}
+    assert all(problem.networks == ("n1",) for problem in found)
+
+
+def test_a_vlan_missing_on_the_whole_switch_is_one_problem() -> None:
+    call = Site(3, 2, switch_gaps={(host, 2) for host in range(3)}).call()
+    found = [problem for problem in problems(call) if problem.state is not State.UNPROVED]
+    assert [(problem.device, problem.networks) for problem in found] == [("all devices", ("n2",))]
+    assert "missing on the switch between them" in found[0].cause
+
+
+def test_ends_of_a_cable_with_different_native_vlans_are_named() -> None:
+    """h1's own port is in order; beyond its uplink the native network is another."""
+    trunk: tuple[tuple[str, int | None], ...] = (("lan", None), ("app", 20))
+    lan = [Point(h, "lan", Kind.HOST_PORT, (("lan", None),), frozenset({"lan"})) for h in ("h0", "h1", "h2")]
+    app = [Point(h, "app", Kind.HOST_PORT, (("app", None),), frozenset({"app"})) for h in ("h0", "h2")]
+    up = Point("h1", "up", Kind.UPLINK, trunk)
+    plan = Plan("native", (Network("lan"), Network("app")), (*lan, *app, up))
+    heard = {  # voice: points, by the numbers above; voices have their point's number
+        0: {2: ((), True), 5: ((1,), True)},
+        1: {5: ((), False), 3: ((), True), 4: ((), True)},
+        2: {0: ((), True), 5: ((1,), True)},
+        3: {4: ((), True), 5: ((), True), 1: ((), True)},
+        4: {3: ((), True), 5: ((), True), 1: ((), True)},
+    }
+    frames: dict[str, list[Heard]] = {"h0": [], "h1": [], "h2": []}
+    for voice, points in heard.items():
+        for point, (tags, inward) in points.items():
+            frames[plan.points[point].device].append(Heard(point, voice, -1, tags, inward, 1, 1.0, 1.0, 46))
+    faces = dict.fromkeys(range(6), Face("02:00:00:00:00:01", 1500, True, True))
+    sent = {(voice, -1): 1 for voice in heard}
+    reports = {h: Report(h, faces=faces, sent=sent, heard=tuple(frames[h])) for h in frames}
+    causes = {problem.interface: problem.cause for problem in problems(judge(plan, reports))}
+    assert causes["up"] == "app is untagged there: the cable's ends differ in the native VLAN"
+    assert (
+        causes["lan"]
+        == "its frames leave up as declared: the other end of that cable has another native VLAN"
+    )
+
+
+def test_a_point_is_blamed_before_its_whole_device_when_both_explain_as_much() -> None:
+    found = [p for p in problems(Site(3, 2, guests=False, tags={(1, 1, "p"): NOWHERE}).call()) if p.networks]
+    assert [(problem.device, problem.interface) for problem in found] == [("h1", "p1")]
