@@ -7,10 +7,11 @@ leaf is a string, or None for `null`, `~` and nothing at all.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import ruamel.yaml.main
 from ruamel.yaml import YAML
@@ -42,6 +43,8 @@ _PLAIN_TAGS = frozenset(
 _MERGE = "<<"
 _C_PARSER: Any = getattr(ruamel.yaml.main, "CParser", None)
 """None where the package ruamel.yaml.clib is not installed."""
+_PARTED = re.compile(r"\t|[|>][-+\d]*#|&\w*[^\w\s]|^[|>]")
+"""Where the two parsers part (found by comparing them on random texts): tabs, `|#`, anchors such as `&a:`."""
 
 Data = dict[str, "Data"] | list["Data"] | str | None
 """What a node says, without positions."""
@@ -56,6 +59,8 @@ class Node:
     keys: dict[str, Position] = field(default_factory=dict)
     weight: int = 1
     """Nodes in it, aliases expanded."""
+    depth: int = 1
+    """Levels in it, aliases expanded."""
 
     def child(self, part: str | int) -> Node | None:
         """The value of a key, or an item of a list; None when there is none."""
@@ -98,20 +103,18 @@ def read(text: str) -> tuple[Node, list[Problem]]:
 
 
 def _read_fast(text: str) -> _Reader | None:
-    """Read with ruamel.yaml's C parser; None when it is not installed or stumbles.
+    """Read with ruamel.yaml's C parser; None when it is not installed, too lenient, or finds a mistake.
 
     It is twelve times faster and says less about mistakes, so that those are left to the other parser.
     """
-    if _C_PARSER is None:
+    if _C_PARSER is None or _PARTED.search(text):
         return None
     reader = _Reader()
     try:
         reader.build(_c_events(_C_PARSER(text)))
-    except _StopReadingError:
-        pass
     except Exception:  # whatever it was, the careful reader finds the words for it
         return None
-    return reader
+    return None if reader.problems else reader
 
 
 def _c_events(parser: Any) -> Iterator[Event]:
@@ -229,8 +232,7 @@ class _Reader:
     def _open(self, event: MappingStartEvent | SequenceStartEvent) -> None:
         self._tag(event)
         if len(self._stack) >= MAX_DEPTH:
-            self.complain(_at(event), (), "nested too deeply", expected=f"at most {MAX_DEPTH} levels")
-            raise _StopReadingError
+            self._stop(_at(event), "nested too deeply", f"at most {MAX_DEPTH} levels")
         node = Node({} if isinstance(event, MappingStartEvent) else [], _at(event))
         self._stack.append(_Open(node, event.anchor))
 
@@ -304,15 +306,18 @@ class _Reader:
         self._weigh(frame.node, node)
 
     def _weigh(self, parent: Node, child: Node) -> None:
+        """Count what a node holds and how deep: aliases let a short text claim much of both."""
         parent.weight += child.weight
+        parent.depth = max(parent.depth, child.depth + 1)
         if parent.weight > MAX_NODES:
-            self.complain(
-                parent.position,
-                (),
-                "too much once its aliases are expanded",
-                expected=f"at most {MAX_NODES:,} values",
-            )
-            raise _StopReadingError
+            said = "too much once its aliases are expanded"
+            self._stop(parent.position, said, f"at most {MAX_NODES:,} values")
+        if parent.depth > MAX_DEPTH:
+            self._stop(parent.position, "nested too deeply", f"at most {MAX_DEPTH} levels")
+
+    def _stop(self, at: Position, message: str, expected: str) -> NoReturn:
+        self.complain(at, (), message, expected=expected)
+        raise _StopReadingError
 
     def _merge(self, node: Node, merged: Node, at: Position) -> None:
         """`<<: *common`: the keys of the other mapping that are not given here."""
