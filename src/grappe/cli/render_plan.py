@@ -169,7 +169,18 @@ def _drifts(change: Change) -> Iterator[Drift]:
         for facet, name, before, after in change.attributes():
             where = "at the next boot" if facet == "persistent" else "now"
             text = f"{name} is {value_text(before)} {where}, declared {value_text(after)}"
+            text += _set_difference(before, after)
             yield Drift(change.key, facet, text)
+
+
+def _set_difference(before: Value, after: Value) -> str:
+    """What a set lacks or has too much: the eye does not find it in two long lists."""
+    if not (isinstance(before, frozenset) and isinstance(after, frozenset) and before and after):
+        return ""
+    lacks = value_text(frozenset(x for x in after if x not in before))  # type: ignore[arg-type] # of one kind
+    extra = value_text(frozenset(x for x in before if x not in after))  # type: ignore[arg-type] # of one kind
+    words = [f"lacks {lacks}"] * (lacks != "none") + [f"should not have {extra}"] * (extra != "none")
+    return f" ({'; '.join(words)})"
 
 
 def drift_text(site: str, scopes: Mapping[str, int], found: Iterable[Drift], extra: Iterable[str]) -> str:
