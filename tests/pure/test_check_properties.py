@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from grappe.check.sarif import to_sarif
 from grappe.model.finding import Severity
 from grappe.model.site import Site
 from pure.check_cases.random_sites import sites
+
+pytestmark = pytest.mark.timeout(900)  # making a failing example small takes hypothesis up to five minutes
 
 SITES = sites(tuple(CATALOGUE))
 

@@ -32,13 +32,17 @@ class Code:
         related: Iterable[Path] = (),
         data: Mapping[str, str | int] | None = None,
     ) -> Finding:
-        """Build a finding of this code."""
+        """Build a finding of this code. Related places are sorted, each once."""
         return Finding(
             code=self.name,
             severity=self.severity,
             at=place,
             message=message,
             hint=hint,
-            related=tuple(related),
+            related=tuple(sorted(set(related), key=_place)),
             data=data or {},
         )
+
+
+def _place(path: Path) -> tuple[str, ...]:
+    return tuple(str(step) for step in path)

@@ -61,7 +61,8 @@ def check(site: Site) -> tuple[Finding, ...]:
 
 def _order(finding: Finding) -> tuple[object, ...]:
     place = tuple(places.natural(str(step)) for step in finding.at)
-    return (_RANK[finding.severity], place, finding.code, finding.message)
+    related = tuple(places.show(path) for path in finding.related)
+    return (_RANK[finding.severity], place, finding.code, finding.message, related)
 
 
 def blocking(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

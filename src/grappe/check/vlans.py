@@ -131,13 +131,16 @@ def _vlan_one(view: View) -> Iterator[Finding]:
 
 def _internal(view: View) -> Iterator[Finding]:
     """Networks that end at their host, with VMs that are, or may be, on several hosts."""
-    users: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    few: defaultdict[tuple[Scope, str], set[str]] = defaultdict(set)
     for (scope, _, _), plugs in view.plugs.items():
-        hosts = [h.name for h in view.hosts_of(scope)]
-        for plug in plugs[:2]:  # two of a kind are enough to miss each other
+        for plug in plugs:
             for name in view.networks_of(plug):
-                for host in hosts:
-                    users[name][host].add(plug.vm.name)
+                if len(few[scope, name]) < 2:  # two VMs are enough to miss each other
+                    few[scope, name].add(plug.vm.name)
+    users: defaultdict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for (scope, name), vms in few.items():
+        for host in view.hosts_of(scope):
+            users[name][host.name] |= vms
     for name, by_host in users.items():
         ends = [host for host in by_host if name in view.internal(view.site.hosts[host])]
         if ends and len(by_host) > 1 and len(set().union(*by_host.values())) > 1:
