@@ -48,13 +48,21 @@ def options(
     twin_name: Annotated[
         str | None, typer.Option("--twin-name", help="Name of the twin; the site's name by default.")
     ] = None,
+    ssh_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--ssh-config", exists=True, dir_okay=False, help="Instead of your own ssh configuration."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Keep the global options for the verbs."""
     del version
-    context.obj = State(file=file, twin=use_twin or twin_name is not None, twin_name=twin_name)
+    context.obj = State(
+        file=file, twin=use_twin or twin_name is not None, twin_name=twin_name, ssh_config=ssh_config
+    )
 
 
 def main() -> None:

@@ -26,11 +26,12 @@ def verify(
     """Hold the roll call: send numbered frames on every network and see who hears them, and who must not.
 
     Jumbo networks are tried with full-size frames, both ways. Guests' ports and uplinks only listen. Exit
-    status 1 when a frame leaked or was not heard.
+    status 1 when a frame leaked, was not heard, or something could not be proved.
     """
     from grappe.verify.conduct import roll_call
     from grappe.verify.points import question
     from grappe.verify.render import to_json, to_text
+    from grappe.verify.rollcall import State
 
     with speaking():
         cluster = state(context).cluster()
@@ -44,5 +45,5 @@ def verify(
     say(json.dumps(to_json(call), indent=2) if as_json else to_text(call, full=full))
     for scope, reason in survey.unknown.items():
         typer.echo(f"not asked: {scope}: {reason}", err=True)
-    if not call.ok or survey.unknown:
+    if not call.ok or call.counts[State.UNPROVED] or survey.unknown:
         raise typer.Exit(FOUND)

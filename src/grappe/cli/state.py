@@ -26,6 +26,7 @@ class State:
     file: Path
     twin: bool
     twin_name: str | None
+    ssh_config: Path | None = None
 
     def document(self) -> Document:
         """Load the declaration; a bad one ends the program with every problem listed."""
@@ -39,7 +40,7 @@ class State:
         from grappe import app
 
         with speaking():
-            return app.twin(self.file, self.twin_name) if self.twin else app.real(self.file)
+            return app.twin(self.file, self.twin_name) if self.twin else app.real(self.file, self.ssh_config)
 
 
 def state(context: typer.Context) -> State:
