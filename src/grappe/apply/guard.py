@@ -7,7 +7,7 @@ the commit each device puts itself back when nobody comes back in time, whatever
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from grappe.apply import guard_script as script
@@ -32,7 +32,7 @@ from grappe.apply.run import Run, Trouble, back, failure
 from grappe.graph.plan import Stage, Step
 from grappe.model.script import Command, Script, command
 from grappe.model.shell import parse_round_trip
-from grappe.transport.base import TransportError
+from grappe.transport.base import Transport, TransportError
 
 GRACE = 20.0
 """Seconds after the deadline in which a device must have put itself back and answer again."""
@@ -42,7 +42,11 @@ ENDED = ("fired", "failed", "disarmed", "unarmed", "lost")
 
 def carry_out(run: Run, number: int, stage: Stage) -> Trouble | None:
     """Carry out a guarded stage; None: done, proved and disarmed. On trouble the devices undo it."""
-    return _Guarded(run, number, stage).carry_out()
+    try:
+        return _Guarded(run, number, stage).carry_out()
+    finally:
+        for scope in stage.scopes:
+            run.hang_up(scope)
 
 
 def settle(run: Run, number: int, stage: Stage, *, keep: bool) -> Trouble | None:
@@ -93,7 +97,7 @@ class _Guarded:
             *script.arm(self.name, undo, [step.forward for step in steps], self.seconds),
         )
         try:
-            seconds, how = script.armed(words, run.endpoints[scope].transport.run(words))
+            seconds, how = script.armed(words, run.way(scope).run(words))
         except TransportError as error:
             return error.reason
         except ValueError as error:
@@ -154,19 +158,31 @@ class _Guarded:
         return "the step did not end in time"
 
     def _proved(self, step: Step) -> str:
-        """Look over a new connection, to the address that the device shall have."""
-        run, scope = self.run, step.scope
-        until = min(self.commit_by, time.monotonic() + run.options.settle)
-        arrival = run.endpoints[scope].arrival or run.endpoints[scope].transport
+        """Look over new connections, to where the device shall be from now on."""
         while True:
-            try:
-                missing = run.settled(scope, step.changes, until, arrival.fresh())
-            except TransportError:
-                if time.monotonic() >= self.commit_by:
-                    raise
-                until = min(self.commit_by, time.monotonic() + run.options.settle)
-                continue
-            return "; ".join(map(str, missing))
+            for moves, way in self._arrivals(step.scope):
+                try:
+                    until = min(self.commit_by, time.monotonic() + self.run.options.settle)
+                    missing = self.run.settled(step.scope, step.changes, until, way)
+                except TransportError:
+                    if time.monotonic() >= self.commit_by:
+                        raise
+                    continue
+                (self.run.moved.add if moves else self.run.moved.discard)(step.scope)
+                return "; ".join(map(str, missing))
+
+    def _arrivals(self, scope: str) -> Iterator[tuple[bool, Transport]]:
+        """Yield the ways that count as a proof, and whether they are new ones.
+
+        The plan's last guarded stage of a scope must lead to its desired address; stages before may still
+        keep the present one.
+        """
+        endpoint = self.run.endpoints[scope]
+        last = not any(s.guarded and scope in s.scopes for s in self.run.plan.stages[self.number + 1 :])
+        if endpoint.arrival is not None:
+            yield True, endpoint.arrival.fresh()
+        if endpoint.arrival is None or not last:
+            yield False, endpoint.transport.fresh()
 
     def _probe(self) -> str:
         """Try every probe until it succeeds or time is up."""
@@ -197,6 +213,7 @@ class _Guarded:
 
     def take_back(self, reason: str, ends: dict[str, str]) -> Trouble:
         """Have every device undo the stage, wait for it, and look. `ends`: guards known to be over."""
+        self.run.moved -= set(self.stage.scopes)
         because = reason if len(reason) < 300 else reason[:300] + "…"
         results = side_by_side(
             {scope: partial(self._scope_back, scope, because) for scope in self.stage.scopes}

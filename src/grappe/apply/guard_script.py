@@ -167,7 +167,7 @@ _FIRE = f"""\
 umask 077
 printf '%s\\n' "$2" >"$1/now"
 {_STATE}
-printf '%s\\n\\nrunning\\n' "$s"
+printf '%s\\n%s\\nrunning\\n' "$s" "$(cat "$1/reason" 2>/dev/null)"
 """
 
 

@@ -64,7 +64,8 @@ class Past:
             return f"after {where}"
         if self.committed:
             return f"in {where}: proved and committed, but perhaps not disarmed everywhere"
-        return f"in {where}, with {len(self.begun)} steps begun" + (", under guard" if self.armed else "")
+        steps = "1 step" if len(self.begun) == 1 else f"{len(self.begun)} steps"
+        return f"in {where}, with {steps} begun" + (", under guard" if self.armed else "")
 
 
 def past(path: Path) -> Past | None:
@@ -126,6 +127,7 @@ def abort(
 
     Harmless when done twice. ValueError when the journal holds no such run or it still goes on.
     """
+    path.stat()  # opening a journal would make it
     with Journal(path) as journal:
         found, run = _take_over(path, site, endpoints, journal, options or Options())
         run.tell = tell
@@ -144,6 +146,7 @@ def settle(
 
     A committed stage is kept and disarmed, an armed one goes back; steps of other stages stay as they are.
     """
+    path.stat()  # opening a journal would make it
     with Journal(path) as journal:
         found, run = _take_over(path, site, endpoints, journal, options or Options())
         run.tell = tell

@@ -77,6 +77,8 @@ class Run:
     interrupt: Interrupt = field(default_factory=Interrupt)
     last: dict[str, Mapping[Key, Resource]] = field(default_factory=dict)
     """Resources of each scope as they were after our own latest step there."""
+    moved: set[str] = field(default_factory=set)
+    """Scopes that are reached over their arrival by now."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record(self, event: Event) -> None:
@@ -90,16 +92,28 @@ class Run:
         with self._lock:
             self.tell(event)
 
-    def ways(self, scope: str) -> tuple[Transport, ...]:
-        """Return the ways to a device over new connections: where it was, and where it shall be."""
+    def way(self, scope: str) -> Transport:
+        """Return the way to a device as it is now."""
         endpoint = self.endpoints[scope]
-        both = (endpoint.transport, endpoint.arrival)
+        return endpoint.arrival if scope in self.moved and endpoint.arrival else endpoint.transport
+
+    def ways(self, scope: str) -> tuple[Transport, ...]:
+        """Return all ways to a device over new connections: where it is, then where else it may be."""
+        endpoint, now = self.endpoints[scope], self.way(scope)
+        both = (now, endpoint.transport if now is endpoint.arrival else endpoint.arrival)
         return tuple(way.fresh() for way in both if way is not None)
+
+    def hang_up(self, scope: str) -> None:
+        """Give up shared connections to a device: they may lead over a way that is no more."""
+        endpoint = self.endpoints[scope]
+        for way in (endpoint.transport, endpoint.arrival):
+            close = getattr(way, "close", None)  # only some transports keep connections
+            if close is not None:
+                close()
 
     def look(self, scope: str, way: Transport | None = None) -> Observation:
         """Observe one scope. Raises TransportError or UnreadableError."""
-        endpoint = self.endpoints[scope]
-        return look(self.site, scope, endpoint, way or endpoint.transport)
+        return look(self.site, scope, self.endpoints[scope], way or self.way(scope))
 
     def reach(self, scope: str, script: Script, until: float, *, timeout: float) -> tuple[Answer, ...]:
         """Run a script over new connections, again and again until it is answered or `until` has passed.

@@ -146,7 +146,7 @@ def end(run: Run, outcome: Outcome, reason: str, stages: int, trouble: Trouble |
 
 def _tidy(run: Run, scope: str, tidy: Script) -> str:
     try:
-        run.endpoints[scope].transport.run(tidy)
+        run.way(scope).run(tidy)
     except TransportError as error:
         return f"its lease stays for up to {lease.SECONDS} s: {error.reason}"
     return ""
@@ -176,7 +176,7 @@ def _lease(run: Run, scope: str) -> str:
 
 
 def _take(run: Run, scope: str, question: Command) -> int | Held:
-    (answer,) = run.endpoints[scope].transport.run((question,))
+    (answer,) = run.way(scope).run((question,))
     return lease.taken(answer)
 
 
@@ -185,7 +185,7 @@ def _archive(run: Run, scope: str) -> str:
     if directory is None:
         return ""
     try:
-        (answer,) = run.endpoints[scope].transport.run((archive.save(run.id),))
+        (answer,) = run.way(scope).run((archive.save(run.id),))
         here = archive.keep_here(directory, scope, run.id, answer)
     except TransportError as error:
         return error.reason

@@ -79,7 +79,7 @@ class _Work:
     def _send(self, index: int, step: Step) -> str:
         run = self.run
         before: Script = (lease.renew(run.holder), *device.prelude(run.id, self.number, index, step.undo))
-        answers = run.endpoints[step.scope].transport.run(before + step.forward, timeout=run.options.step)
+        answers = run.way(step.scope).run(before + step.forward, timeout=run.options.step)
         if refused := failure(before, answers[: len(before)]):
             self.ran.remove(index)  # its undo did not get to the device, so nothing of it was begun
             return f"not begun: {refused}"
