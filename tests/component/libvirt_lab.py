@@ -21,16 +21,17 @@ PROGRAMS = ("libvirtd", "virsh", "ovs-vswitchd", "qemu-system-x86_64", "qemu-img
 _BOOT = r"""
 set -e
 mount --make-rprivate /
-for d in /run /var/lib/libvirt /etc/libvirt /var/log/libvirt /var/cache/libvirt /var/lib/grappe /mnt; do
-  mkdir -p $d; mount -t tmpfs -o mode=755 grappe-test $d
-done
-mkdir -p /run/lock /run/openvswitch /var/lib/libvirt/images /var/log/libvirt/qemu /etc/libvirt/qemu/networks
+for d in /run /var/lib /var/log /var/cache /mnt; do mount -t tmpfs -o mode=755 grappe-test $d; done
+mkdir /mnt/etc; mount -t tmpfs -o mode=755 grappe-test /mnt/etc
+cp -a /etc/. /mnt/etc/; rm -rf /mnt/etc/libvirt /mnt/etc/openvswitch
+mount --move /mnt/etc /etc; rmdir /mnt/etc
+mkdir -p /run/lock /run/openvswitch /var/lib/libvirt/images /var/lib/grappe /var/log/libvirt/qemu \
+  /var/log/openvswitch /etc/libvirt/qemu/networks /etc/network
+echo 'source /etc/network/interfaces.d/*' > /etc/network/interfaces
 ip link set lo up
-cp /etc/passwd /etc/group /mnt/
-grep -q ^libvirt-qemu: /mnt/passwd || echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >> /mnt/passwd
-grep -q ^libvirt-qemu: /mnt/group || echo 'libvirt-qemu:x:64055:' >> /mnt/group
-grep -q ^kvm: /mnt/group || echo 'kvm:x:64056:' >> /mnt/group
-mount --bind /mnt/passwd /etc/passwd; mount --bind /mnt/group /etc/group
+grep -q ^libvirt-qemu: /etc/passwd || echo 'libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin' >> /etc/passwd
+grep -q ^libvirt-qemu: /etc/group || echo 'libvirt-qemu:x:64055:' >> /etc/group
+grep -q ^kvm: /etc/group || echo 'kvm:x:64056:' >> /etc/group
 db=/run/openvswitch/conf.db
 ovsdb-tool create $db /usr/share/openvswitch/vswitch.ovsschema
 ovsdb-server $db --remote=punix:/run/openvswitch/db.sock --detach --no-chdir --pidfile \
@@ -100,6 +101,11 @@ class Lab:
         """One program on the host."""
         done = subprocess.run([*self._enter, *argv], input=stdin, capture_output=True, text=True, timeout=120)
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file on the host."""
+        words = ("sh", "-ec", 'mkdir -p "${1%/*}"; cat > "$1"', "put", path)
+        subprocess.run([*self._enter, *words], input=content, check=True, timeout=60)
 
     def sh(self, text: str, *words: str) -> str:
         """A shell text that must succeed; its output."""

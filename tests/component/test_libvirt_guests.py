@@ -85,10 +85,8 @@ def host() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def running(host: Lab) -> Iterator[Running]:
     files = ensure_guest(default_cache_dir())
-    host.sh(
-        'mkdir -p /var/lib/grappe/guest; cp "$1" "$3"; cp "$2" "$4"',
-        *(str(files.kernel), str(files.initrd), testguest.KERNEL, testguest.INITRD),
-    )
+    host.put(testguest.KERNEL, files.kernel.read_bytes())
+    host.put(testguest.INITRD, files.initrd.read_bytes())
     bench = Bench(host, GUEST_SITE)
     bench.apply()
     with ExitStack() as stack:

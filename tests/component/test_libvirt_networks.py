@@ -33,10 +33,9 @@ def host() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def bench(host: Lab) -> Iterator[Bench]:
+def bench(host: Lab) -> Bench:
     host.clear()
-    yield Bench(host, BARE)
-    host.clear()
+    return Bench(host, BARE)
 
 
 def stock(host: Lab, name: str = "default") -> None:

@@ -28,11 +28,10 @@ def host() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def bench(host: Lab) -> Iterator[Bench]:
+def bench(host: Lab) -> Bench:
     host.clear()
     host.sh('rm -rf "$1" /mnt/image*', DISKS)
-    yield Bench(host, STORED)
-    host.clear()
+    return Bench(host, STORED)
 
 
 def size_of(host: Lab, path: str) -> int:

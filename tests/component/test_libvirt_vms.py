@@ -31,10 +31,9 @@ def host() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def bench(host: Lab) -> Iterator[Bench]:
+def bench(host: Lab) -> Bench:
     host.clear()
-    yield Bench(host, SITE)
-    host.clear()
+    return Bench(host, SITE)
 
 
 def one(site: Site, vm: Vm) -> Site:
