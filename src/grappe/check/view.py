@@ -192,16 +192,8 @@ def _attached(host: Host) -> tuple[frozenset[str], frozenset[str], frozenset[str
     return names(every), names(a for a in every if a.bridge), names(a for a in every if a.uplink is None)
 
 
-def _rank(claim: SwitchPortProfile) -> tuple[bool, str, str, str]:
+def _rank(claim: SwitchPortProfile) -> tuple[object, ...]:
     """Key that puts what faces hosts first; the rest only makes the order the same every time."""
-    return (
-        not claim.faces.startswith("host "),
-        claim.faces,
-        claim.fabric,
-        repr(sorted(claim.carriage.vlans)),
-    )
-
-
-def group_networks(group: PortGroup) -> tuple[str, ...]:
-    """Names of a port group's networks, the native one first."""
-    return ((group.native,) if group.native else ()) + group.tagged
+    native = -1 if claim.carriage.native is None else int(claim.carriage.native)
+    tagged = tuple(sorted(claim.carriage.tagged))
+    return (not claim.faces.startswith("host "), claim.faces, claim.fabric, claim.mtu, native, tagged)
