@@ -197,3 +197,8 @@ def _rank(claim: SwitchPortProfile) -> tuple[object, ...]:
     native = -1 if claim.carriage.native is None else int(claim.carriage.native)
     tagged = tuple(sorted(claim.carriage.tagged))
     return (not claim.faces.startswith("host "), claim.faces, claim.fabric, claim.mtu, native, tagged)
+
+
+def group_networks(group: PortGroup) -> tuple[str, ...]:
+    """Names of a port group's networks, the native one first."""
+    return ((group.native,) if group.native else ()) + group.tagged
