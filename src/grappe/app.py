@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,11 +54,11 @@ class Cluster:
         return {scope: e.transport for scope, e in self.endpoints.items()}
 
     def survey(self, only: frozenset[str] = frozenset()) -> Survey:
-        """Look at all devices at once, or at some; a device in maintenance is not asked."""
-        excused = {h.name for h in self.site.hosts.values() if h.maintenance}
-        asked = {s: e for s, e in self.endpoints.items() if s not in excused and (not only or s in only)}
-        seen = observe(self.site, asked)
-        return Survey(seen.observations, {**seen.unknown, **dict.fromkeys(sorted(excused), "in maintenance")})
+        """Look at all devices at once, or at some; a host in maintenance is excused: it is not asked."""
+        chosen = {s: e for s, e in self.endpoints.items() if not only or s in only}
+        excused = sorted(chosen.keys() & {h.name for h in self.site.hosts.values() if h.maintenance})
+        seen = observe(self.site, {s: e for s, e in chosen.items() if s not in excused})
+        return replace(seen, excused=dict.fromkeys(excused, planning.IN_MAINTENANCE))
 
     def difference(self, survey: Survey, choices: Choices = planning.NO_CHOICES) -> Difference:
         """What is not as declared."""

@@ -10,6 +10,7 @@ from grappe.graph.resource import Observation
 from grappe.model.script import Answer, Script
 from grappe.model.site import Site
 from grappe.platforms.base import Platform
+from grappe.platforms.planning import Survey
 from grappe.transport.base import Transport, TransportError
 
 
@@ -23,14 +24,6 @@ class Endpoint:
     platform: Platform
     transport: Transport
     arrival: Transport | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What was seen, and the scopes that are unknown, each with the reason. Unknown is never empty."""
-
-    observations: Mapping[str, Observation]
-    unknown: Mapping[str, str]
 
 
 class UnreadableError(Exception):

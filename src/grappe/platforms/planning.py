@@ -12,13 +12,21 @@ from grappe.graph.resource import Key, KindRules, Observation, Refusal, Resource
 from grappe.model.site import Site
 from grappe.platforms.base import Platform
 
+IN_MAINTENANCE = "in maintenance"
+LEFT_OUT = "left out by --only"
+"""Reasons for leaving a scope out that the operator gave."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was seen of a site: an observation per scope that answered, a reason per scope that did not."""
+    """What was seen of a site: an observation per scope that answered, a reason per scope that did not.
+
+    Unknown is never empty. `excused` scopes were not asked because the declaration says so.
+    """
 
     observations: Mapping[str, Observation]
     unknown: Mapping[str, str] = field(default_factory=dict)
+    excused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resources(self) -> dict[Key, Resource]:
@@ -79,8 +87,8 @@ def plan_difference(
     choices: Choices = NO_CHOICES,
 ) -> Plan:
     """The plan of a difference, whoever made it."""
-    frozen = dict(survey.unknown)
-    frozen |= {s: "left out by --only" for s in survey.observations if choices.only and s not in choices.only}
+    frozen = {**survey.unknown, **survey.excused}
+    frozen |= {s: LEFT_OUT for s in survey.observations if choices.only and s not in choices.only}
     return build(
         difference,
         survey.resources,
@@ -101,6 +109,11 @@ def unknown_choices(choices: Choices, survey: Survey) -> tuple[Refusal, ...]:
         for p in choices.adopt
         if p != "all" and not fnmatch.filter(keys, p)
     )
+
+
+def unwilling(frozen: Mapping[str, str]) -> dict[str, str]:
+    """Scopes that a plan leaves out although nobody asked for that, each with the reason."""
+    return {s: reason for s, reason in frozen.items() if reason not in (IN_MAINTENANCE, LEFT_OUT)}
 
 
 def kinds_of(platforms: Iterable[Platform]) -> dict[str, KindRules]:
