@@ -25,8 +25,8 @@ _LOGS = "/var/log/libvirt/qemu"
 def attributes(domain: Element) -> dict[str, Value]:
     """`vcpus`, `memory` (bytes), `nics`, `disks`, `boot` of a domain.
 
-    nics: (mac, network, port group, mtu or 0) each; disks: (target, path) each; boot: ("disk",) or
-    ("kernel", kernel, initrd, command line).
+    nics: (mac, network, port group, mtu or 0) each, with "(TYPE SOURCE)" for what is on no network. disks:
+    (target, path) each. boot: ("disk",) or ("kernel", kernel, initrd, command line).
     """
     return {
         "vcpus": int(domain.findtext("vcpu", "1")),
@@ -45,10 +45,20 @@ def _memory(domain: Element) -> int:
 
 
 def _nic(nic: Element) -> tuple[Value, ...]:
-    network = attribute(nic, "source", "network")
+    network = attribute(nic, "source", "network") or f"({nic.get('type', '')} {_source(nic)})"
     group = attribute(nic, "source", "portgroup") or ""
     mtu = int(attribute(nic, "mtu", "size") or 0)
-    return (_mac(nic), network or f"({nic.get('type', '')})", group, mtu)
+    return (_mac(nic), network, group, mtu)
+
+
+def _source(nic: Element) -> str:
+    return attribute(nic, "source", "bridge") or attribute(nic, "source", "dev") or ""
+
+
+def bridge_of(network: str) -> str | None:
+    """The bridge in a nic's "(bridge NAME)"; None for a network or another kind of source."""
+    named = network.startswith("(bridge ") and network.endswith(")")
+    return network.removeprefix("(bridge ")[:-1] if named else None
 
 
 def _mac(nic: Element) -> str:

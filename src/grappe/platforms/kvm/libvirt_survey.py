@@ -144,7 +144,8 @@ def read(answer: Answer) -> Survey:
         return Survey("absent", "libvirt is not installed")
     said = next((text for name, _, text in parts if name == "down"), None)
     if said is not None or "end" not in names:
-        return Survey("down", " ".join((said or answer.err).split()))
+        error = " ".join((said or answer.err).split())
+        return Survey("down", error or "its answer broke off")
     try:
         return _survey(parts)
     except (ValueError, KeyError) as error:

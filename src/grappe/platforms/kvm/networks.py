@@ -33,7 +33,8 @@ from grappe.platforms.kvm.libvirt_xml import (
 
 NETWORK, GROUP = "libvirt-network", "port-group"
 
-_BRIDGE = "ovs-bridge"
+BRIDGE = "ovs-bridge"
+"""Kind of what a network lies on; another part makes it."""
 
 # libvirt 9.0 writes a port group's name into its XML as it stands, and then cannot read the network again.
 _UNWRITABLE = frozenset("<>&'\"")
@@ -66,7 +67,7 @@ def _network(site: str, scope: str, seen: Seen) -> Resource:
         Key(scope, NETWORK, seen.name),
         running=running,
         persistent=saved,
-        needs=frozenset(Key(scope, _BRIDGE, b) for b in bridges),
+        needs=frozenset(Key(scope, BRIDGE, b) for b in bridges),
         marked=document is not None and marked_by(document) == site,
         facts={"site": site, "uuid": seen.uuid, **_documents(seen.live, seen.saved)},
     )
@@ -159,7 +160,7 @@ def _wanted_network(site: Site, scope: str, name: str, bridge: str, seen: Observ
         key,
         running={"active": True, **wiring},
         persistent={**wiring, "autostart": True},
-        needs=frozenset({Key(scope, _BRIDGE, bridge)}),
+        needs=frozenset({Key(scope, BRIDGE, bridge)}),
         facts={"site": site.name, "uuid": uuid},
     )
 

@@ -20,7 +20,7 @@ from grappe.platforms.kvm import libvirt_marks as marks
 from grappe.platforms.kvm.libvirt_survey import Seen, Survey
 from grappe.platforms.kvm.libvirt_virsh import VIRSH
 from grappe.platforms.kvm.libvirt_xml import marked_by, parse, set_mark, text_of
-from grappe.platforms.kvm.networks import GROUP, NETWORK, group_name
+from grappe.platforms.kvm.networks import BRIDGE, GROUP, NETWORK, group_name
 from grappe.platforms.kvm.storage import VOLUME, volume_name, volume_path
 
 VM = "vm"
@@ -97,6 +97,9 @@ def _needs(scope: str, known: Attributes, volumes: dict[str, str]) -> frozenset[
 
 
 def _network_keys(scope: str, network: str, group: str) -> set[Key]:
+    bridge = domain_xml.bridge_of(network)
+    if bridge is not None:
+        return {Key(scope, BRIDGE, bridge)}
     keys = {Key(scope, NETWORK, network)}
     return keys | {Key(scope, GROUP, group_name(network, group))} if group else keys
 
