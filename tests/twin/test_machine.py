@@ -1,6 +1,6 @@
 """A real Debian host under QEMU: who it is, what its cables carry, and what a real reboot keeps.
 
-One machine serves all tests here; a boot takes an emulated processor about 20 s.
+One machine serves all tests here. It goes on from a frozen one; what a boot does is shown by the reboot.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from typing import TypeVar
 import pytest
 
 from grappe.twin.guest import default_cache_dir
-from grappe.twin.machine import Card, Hardware, Identity, Vm, ensure_machine
+from grappe.twin.machine import Card, Hardware, Identity, Vm, ensure_frozen, ensure_machine, thaw
 
 CLONE_NEWNET = 0x40000000
 HERE, THERE = "10.66.0.254/24", "10.66.0.11/24"
@@ -136,13 +136,15 @@ def enter_new_network() -> None:
 
 @pytest.fixture(scope="module")
 def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
-    folder, files = tmp_path_factory.mktemp("machine"), ensure_machine(default_cache_dir(), libvirt=False)
+    folder, cache = tmp_path_factory.mktemp("machine"), default_cache_dir()
+    image = ensure_machine(cache, libvirt=False)
+    frozen = ensure_frozen(cache, image, memory_mib=768, cpus=1)
     cables = {card.name: f"near-{card.name}" for card in CARDS}
     vm = Vm(Hardware("node1", 768, 1, CARDS), identity(folder), cables, folder / "state")
     with ThreadPoolExecutor(max_workers=1, initializer=enter_new_network) as room:
         made = Rack(vm, folder, room)
         try:
-            made.here(lambda: vm.power_on(files, default_cache_dir()))
+            made.here(lambda: thaw(vm, frozen, image, cache))
             made.wait_boot()
             yield made
         finally:

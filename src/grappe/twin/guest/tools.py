@@ -36,6 +36,6 @@ def run(argv: Sequence[str], *, cwd: Path | None = None, hint: str = "", timeout
     except subprocess.TimeoutExpired:
         raise BuildError(f"{argv[0]} did not end within {timeout:.0f} s", hint) from None
     if done.returncode != 0:
-        tail = "; ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        tail = "; ".join((done.stderr or done.stdout).strip().splitlines()[-8:])
         raise BuildError(f"{' '.join(argv[:3])} … ended with status {done.returncode}: {tail}", hint)
     return done.stdout

@@ -101,6 +101,14 @@ UsePAM no
 """
 
 
+# The console is the twin's own: whoever reaches it has pulled the machine out of the rack already.
+_AUTOLOGIN = """\
+[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noissue --keep-baud 115200 - $TERM
+"""
+
+
 def packages(*, libvirt: bool) -> tuple[str, ...]:
     """The Debian packages of a host, with or without libvirt and QEMU."""
     return (*_BASE, *_LIBVIRT) if libvirt else _BASE
@@ -114,5 +122,6 @@ def files() -> dict[str, str]:
         "etc/resolv.conf": "",
         "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
         "etc/ssh/sshd_config.d/grappe.conf": _SSHD,
+        "etc/systemd/system/serial-getty@ttyS0.service.d/grappe.conf": _AUTOLOGIN,
         "etc/systemd/journald.conf.d/grappe.conf": "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n",
     }

@@ -20,7 +20,7 @@ from grappe.twin.guest.tools import require, run
 from grappe.twin.machine import contents
 
 # Raised when the recipe changes in a way that its inputs do not show.
-_RECIPE = "1"
+_RECIPE, _SYSTEM_RECIPE = "1", "1"
 _INIT = Path(__file__).with_name("rootfs") / "init"
 # Sparse: what is not written takes no room on the user's disk.
 _DISK_SIZE = "8G"
@@ -45,7 +45,7 @@ def ensure_machine(cache_dir: Path, *, libvirt: bool = True) -> MachineFiles:
     name = "machine-libvirt" if libvirt else "machine"
 
     def build(folder: Path) -> None:
-        _build(folder, contents.packages(libvirt=libvirt))
+        _build(folder, ensure_system(cache_dir, contents.packages(libvirt=libvirt)))
 
     folder = ensure_folder(cache_dir, name, _key(libvirt=libvirt), build)
     return MachineFiles(folder / "vmlinuz", folder / "initrd", folder / "disk.ext4")
@@ -57,6 +57,16 @@ def _key(*, libvirt: bool) -> str:
     return digest([_RECIPE, _DISK_SIZE, contents.SUITE, repr((*settings, *others)), _INIT.read_bytes()])
 
 
+def ensure_system(cache_dir: Path, packages: Sequence[str]) -> Path:
+    """Return a tar archive of Debian with `packages`, as they come; fetching them is what takes long."""
+    key = digest([_SYSTEM_RECIPE, contents.SUITE, *packages, *_NO_DOCUMENTS])
+
+    def build(folder: Path) -> None:
+        _bootstrap(folder / "system.tar", packages)
+
+    return ensure_folder(cache_dir, "debian", key, build) / "system.tar"
+
+
 def as_root(argv: Sequence[str]) -> list[str]:
     """The words that run a program over files of all owners: in a user namespace when not root."""
     if os.geteuid() == 0:
@@ -64,12 +74,13 @@ def as_root(argv: Sequence[str]) -> list[str]:
     return [require("unshare", "util-linux"), "--map-root-user", "--map-auto", "--", *argv]
 
 
-def _build(folder: Path, packages: Sequence[str]) -> None:
+def _build(folder: Path, system: Path) -> None:
     scratch = folder / "scratch"
     tree = scratch / "tree"
     tree.mkdir(parents=True)
     try:
-        _bootstrap(tree, packages)
+        tar = ["tar", "-C", str(tree), "--xattrs-include=*", "--numeric-owner", "--exclude=./dev/*"]
+        run(as_root([*tar, "-xpf", str(system)]))
         _boot_files(folder, scratch, tree)
         _configure(tree)
         _file_system(tree, folder / "disk.ext4")
@@ -77,16 +88,14 @@ def _build(folder: Path, packages: Sequence[str]) -> None:
         run(as_root(["rm", "-rf", str(scratch)]))
 
 
-def _bootstrap(tree: Path, packages: Sequence[str]) -> None:
-    archive = tree.parent / "tree.tar"
+def _bootstrap(archive: Path, packages: Sequence[str]) -> None:
     mode = "root" if os.geteuid() == 0 else "unshare"
     argv = [require("mmdebstrap", "mmdebstrap"), "--quiet", f"--mode={mode}", "--variant=minbase"]
-    argv += ["--format=tar", "--aptopt=APT::Install-Recommends false", f"--include={','.join(packages)}"]
+    argv += ["--format=tar", f"--include={','.join(packages)}"]
+    argv += ["--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Retries 5"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in _NO_DOCUMENTS]
-    run([*argv, contents.SUITE, str(archive)], hint="needs uidmap and a line in /etc/subuid when not root")
-    tar = ["tar", "-C", str(tree), "--xattrs-include=*", "--numeric-owner", "--exclude=./dev/*", "-xpf"]
-    run(as_root([*tar, str(archive)]))
-    archive.unlink()
+    hint = "is a Debian mirror in reach? Without root, uidmap and a line in /etc/subuid are needed"
+    run([*argv, contents.SUITE, str(archive)], hint=hint, timeout=1800)
 
 
 def _boot_files(folder: Path, scratch: Path, tree: Path) -> None:

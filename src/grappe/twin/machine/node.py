@@ -7,9 +7,10 @@ from pathlib import Path
 
 from grappe.twin.blueprint import Node
 from grappe.twin.guest.accel import decide
+from grappe.twin.machine.frozen import ensure_frozen, thaw
 from grappe.twin.machine.image import ensure_machine
 from grappe.twin.machine.power import Vm
-from grappe.twin.machine.qemu import Hardware
+from grappe.twin.machine.qemu import SLOTS, Hardware
 from grappe.twin.machine.seed import Card, Identity
 from grappe.twin.machine_api import MachinePlace
 
@@ -21,20 +22,26 @@ class QemuMachine:
         self._vm: Vm | None = None
 
     def prepare(self, node: Node, cache: Path, say: Callable[[str], None]) -> None:
-        """Build the image when it is not in the cache yet, and learn whether KVM works here."""
-        say(f"{node.name}: a Debian machine under QEMU; its image is built once, in about a minute")
-        ensure_machine(cache, libvirt=node.libvirt)
+        """Build the image and boot one machine of this size, unless the cache has both."""
+        say(f"{node.name}: a Debian machine under QEMU; the first of its kind takes one or two minutes")
+        image = ensure_machine(cache, libvirt=node.libvirt)
+        ensure_frozen(cache, image, memory_mib=node.memory_mib, cpus=node.cpus)
         say(f"{node.name}: runs with {decide(cache)}")
 
     def start(self, place: MachinePlace) -> None:
-        """Switch the power on. Raises BuildError with what QEMU said."""
-        self._vm = Vm(
-            hardware(place),
-            identity(place),
-            {end.nic: end.link for end in place.nics},
-            place.state_dir,
-        )
-        self._vm.power_on(ensure_machine(place.cache, libvirt=place.node.libvirt), place.cache)
+        """Switch the power on. Raises BuildError, QmpError or ConsoleError with what was seen.
+
+        The first time it goes on from the frozen machine; after a power cut it boots from its own disk.
+        """
+        cables = {end.nic: end.link for end in place.nics}
+        vm = self._vm = Vm(hardware(place), identity(place), cables, place.state_dir)
+        image = ensure_machine(place.cache, libvirt=place.node.libvirt)
+        if vm.disk.exists() or len(place.nics) > SLOTS:
+            vm.power_on(image, place.cache)
+        else:
+            size = vm.hardware
+            frozen = ensure_frozen(place.cache, image, memory_mib=size.memory_mib, cpus=size.cpus)
+            thaw(vm, frozen, image, place.cache)
 
     def alive(self) -> bool:
         """Whether the machine runs."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from grappe.twin.guest.accel import decide
@@ -10,7 +12,7 @@ from grappe.twin.guest.tools import BuildError, require, run
 from grappe.twin.machine import qemu
 from grappe.twin.machine.image import MachineFiles
 from grappe.twin.machine.qmp import Monitor, QmpError, listen
-from grappe.twin.machine.seed import Identity, joined, seed
+from grappe.twin.machine.seed import Card, Identity, joined, seed
 from grappe.twin.machine.wiring import join
 
 
@@ -30,21 +32,12 @@ class Vm:
 
     def power_on(self, files: MachineFiles, cache_dir: Path) -> None:
         """Start QEMU, lay its cables, let it run. Raises BuildError with QEMU's own words."""
-        self.state_dir.mkdir(parents=True, exist_ok=True)
-        self._make_disk(files)
-        more = seed(self.identity, self.hardware.cards)
-        initrd = self.state_dir / qemu.INITRD
-        initrd.touch(mode=0o600)
-        initrd.write_bytes(joined(files.initrd.read_bytes(), more))
-        self._launch(files, cache_dir)
-        try:
+        self.make_disk(files.disk, "raw")
+        self.launch(files, cache_dir, qemu.cards(self.hardware))
+        with self.powered_off_on_error():
             for card in self.hardware.cards:
-                if card.name in self.cables:
-                    join(self.hardware.tap(card), self.cables[card.name])
+                self.lay(card)
             self.execute("cont")
-        except BaseException:
-            self.power_off()
-            raise
 
     def running(self) -> bool:
         """Whether QEMU runs; it also ends when the machine powers itself off."""
@@ -70,47 +63,73 @@ class Vm:
         if card is None:
             known = ", ".join(one.name for one in self.hardware.cards) or "none"
             raise KeyError(f"{self.hardware.name} has no NIC {card_name!r}; it has: {known}")
-        self.execute("set_link", name=self.hardware.device(card), up=up)
+        self.execute("set_link", {"name": self.hardware.device(card), "up": up})
 
-    def execute(self, command: str, **arguments: object) -> object:
+    def execute(self, command: str, arguments: Mapping[str, object] | None = None) -> object:
         """One command to QEMU's monitor; QmpError when it refuses."""
         with Monitor(self.state_dir / qemu.MONITOR) as monitor:
-            answer: object = monitor.execute(command, **arguments)
+            answer: object = monitor.execute(command, arguments)
             return answer
 
-    def _make_disk(self, files: MachineFiles) -> None:
-        disk = self.state_dir / qemu.DISK
-        if not disk.exists():
-            fresh = disk.with_suffix(".new")
-            backing = ["-b", str(files.disk.resolve()), "-F", "raw"]
-            run([require("qemu-img", "qemu-utils"), "create", "-q", "-f", "qcow2", *backing, str(fresh)])
-            fresh.rename(disk)
+    # -- the parts of a power-on
 
-    def _launch(self, files: MachineFiles, cache_dir: Path) -> None:
-        program = require("qemu-system-x86_64", "qemu-system-x86")
-        errors = self.state_dir / "qemu.log"
-        with listen(self.state_dir / qemu.MONITOR) as line, errors.open("wb") as log:
+    def lay(self, card: Card) -> None:
+        """Join a card's tap, which QEMU has made, to its cable."""
+        if card.name in self.cables:
+            join(self.hardware.tap(card), self.cables[card.name])
+
+    @property
+    def disk(self) -> Path:
+        """The machine's own disk; it is there once the machine had power."""
+        return self.state_dir / qemu.DISK
+
+    def make_disk(self, backing: Path, kind: str) -> None:
+        """Make the machine's own disk over another one (`kind` raw or qcow2), unless it has one."""
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        if not self.disk.exists():
+            fresh = self.disk.with_suffix(".new")
+            words = ["create", "-q", "-f", "qcow2", "-b", str(backing.resolve()), "-F", kind, str(fresh)]
+            run([require("qemu-img", "qemu-utils"), *words])
+            fresh.rename(self.disk)
+
+    def launch(self, files: MachineFiles, cache_dir: Path, more: Sequence[str] = ()) -> None:
+        """Start QEMU, paused, with `more` words. Raises BuildError with what it said."""
+        initrd = self.state_dir / qemu.INITRD
+        initrd.touch(mode=0o600)
+        initrd.write_bytes(joined(files.initrd.read_bytes(), seed(self.identity, self.hardware.cards)))
+        program, log = require("qemu-system-x86_64", "qemu-system-x86"), self.state_dir / "qemu.log"
+        accel = decide(cache_dir)
+        with listen(self.state_dir / qemu.MONITOR) as line, log.open("wb") as said:
+            number = line.fileno()
             words = qemu.argv(
-                self.hardware,
-                qemu=program,
-                kernel=files.kernel,
-                monitor_fd=line.fileno(),
-                accel=decide(cache_dir),
+                self.hardware, qemu=program, kernel=files.kernel, monitor_fd=number, accel=accel
             )
             self._process = subprocess.Popen(
-                words,
+                [*words, *more],
                 cwd=self.state_dir,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[line.fileno()],
+                stdout=said,
+                stderr=said,
+                pass_fds=[number],
             )
+        with self.powered_off_on_error():
+            self._first_word(log)
+
+    def _first_word(self, log: Path) -> None:
         try:
             self.execute("query-status")
         except QmpError as error:
-            self.power_off()
-            said = "; ".join(errors.read_text(errors="replace").strip().splitlines()[-3:])
+            said = "; ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
             raise BuildError(
                 f"QEMU does not start {self.hardware.name}: {said or error}",
                 "without root, /dev/net/tun must be open to all (chmod 0666, as Debian's udev does)",
             ) from error
+
+    @contextmanager
+    def powered_off_on_error(self) -> Iterator[None]:
+        """Cut the power when what is done here fails."""
+        try:
+            yield
+        except BaseException:
+            self.power_off()
+            raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,8 +13,8 @@ from grappe.twin.machine.seed import Card, machine_id
 # Relative to the machine's state folder, which is QEMU's working directory: a socket's path stays short.
 MONITOR, CONSOLE, CONSOLE_LOG, DISK, INITRD = "monitor", "console", "console.log", "disk.qcow2", "initrd"
 
-# Frames on the tap are whole and checksummed: whoever reads them behind tc gets no notes about offloads.
-_NO_OFFLOAD = "csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+# Slots for cards, and one besides; a frozen machine has as many, whatever is put in later.
+SLOTS, SPARE = 8, "spare"
 _KERNEL_LINE = (
     "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet panic=-1 systemd.firstboot=no"
 )
@@ -41,7 +41,10 @@ class Hardware:
 def argv(
     hardware: Hardware, *, qemu: str, kernel: Path, monitor_fd: int, accel: Literal["kvm", "tcg"]
 ) -> list[str]:
-    """The words that start QEMU, paused, in the state folder; `monitor_fd` is a listening socket."""
+    """The words that start QEMU, paused and without cards, in the state folder.
+
+    `monitor_fd` is a listening socket.
+    """
     words = [qemu, "-name", hardware.name, "-uuid", str(uuid.UUID(machine_id(hardware.name, hardware.cards)))]
     words += ["-S", "-nodefaults", "-display", "none", "-no-user-config"]
     words += ["-machine", "q35,usb=off,vmport=off", *_processor(accel), "-smp", str(hardware.cpus)]
@@ -53,7 +56,9 @@ def argv(
     words += ["-serial", "chardev:console", "-device", "virtio-rng-pci"]
     words += ["-drive", f"if=none,id=disk,file={DISK},format=qcow2,cache=writeback,discard=unmap"]
     words += ["-device", "virtio-blk-pci,drive=disk"]
-    return [*words, *_cards(hardware)]
+    for number in range(max(SLOTS, len(hardware.cards))):
+        words += ["-device", f"pcie-root-port,id=slot{number},chassis={number + 1}"]
+    return [*words, "-device", f"pcie-root-port,id={SPARE},chassis=255"]
 
 
 def _processor(accel: Literal["kvm", "tcg"]) -> Sequence[str]:
@@ -63,11 +68,45 @@ def _processor(accel: Literal["kvm", "tcg"]) -> Sequence[str]:
     return ("-accel", "tcg,tb-size=256", "-cpu", "qemu64")
 
 
-def _cards(hardware: Hardware) -> list[str]:
+def netdev(hardware: Hardware, card: Card) -> dict[str, str | bool]:
+    """The tap behind a card, in the terms of QMP's netdev_add."""
+    tap = hardware.tap(card)
+    return {"type": "tap", "id": tap, "ifname": tap, "script": "no", "downscript": "no"}
+
+
+def device(hardware: Hardware, card: Card) -> dict[str, str | int | bool]:
+    """A card in its slot, in the terms of QMP's device_add."""
+    # Frames on the tap are whole and checksummed: whoever reads them behind tc gets no notes about offloads.
+    offloads = ("csum", "gso", "guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo")
+    return {
+        "driver": "virtio-net-pci",
+        "id": hardware.device(card),
+        "netdev": hardware.tap(card),
+        "bus": f"slot{hardware.cards.index(card)}",
+        "mac": card.mac,
+        "romfile": "",
+        "speed": 1000,
+        "duplex": "full",
+        **dict.fromkeys(offloads, False),
+    }
+
+
+def option(terms: Mapping[str, str | int | bool], first: str) -> str:
+    """QMP's terms as a word of the command line, which begins with the value of `first`."""
+    rest = (f"{name}={_word(value)}" for name, value in terms.items() if name != first)
+    return ",".join([str(terms[first]), *rest])
+
+
+def _word(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value).replace(",", ",,")
+
+
+def cards(hardware: Hardware) -> list[str]:
+    """The words that put all cards in at power-on."""
     words: list[str] = []
     for card in hardware.cards:
-        tap, device = hardware.tap(card), hardware.device(card)
-        words += ["-netdev", f"tap,id={tap},ifname={tap},script=no,downscript=no"]
-        settings = f"id={device},netdev={tap},mac={card.mac},romfile=,speed=1000,duplex=full,{_NO_OFFLOAD}"
-        words += ["-device", f"virtio-net-pci,{settings}"]
+        words += ["-netdev", option(netdev(hardware, card), "type")]
+        words += ["-device", option(device(hardware, card), "driver")]
     return words

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,14 @@ class Monitor:
         self._file.close()
         self._line.close()
 
-    def execute(self, command: str, **arguments: Any) -> Any:
-        """Run a command and return its answer. Arguments' underscores stand for QMP's hyphens.
+    def execute(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Run a command and return its answer.
 
         Raises QmpError with QEMU's words when it refuses, or when the line breaks or stays silent.
         """
         message: dict[str, Any] = {"execute": command}
         if arguments:
-            message["arguments"] = {name.replace("_", "-"): value for name, value in arguments.items()}
+            message["arguments"] = dict(arguments)
         try:
             self._line.sendall(json.dumps(message).encode() + b"\n")
             while not {"return", "error"} & (answer := self._receive()).keys():

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from grappe.twin.guest import cpio
 
 _BLOCK = 512
+# While this file is missing, the machine has not had its first boot.
+SEEDED = "var/lib/grappe-seeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def seed(identity: Identity, cards: Sequence[Card]) -> bytes:
     """The archive for one machine, to be appended to the image's initramfs."""
     table = "".join(f"{card.mac.lower()} {card.name} {card.mtu}\n" for card in cards)
     entries = [cpio.folder("seed"), cpio.regular("seed/nics", table.encode()), cpio.folder("seed/disk")]
-    return cpio.archive([*entries, *_tree(identity, machine_id(identity.hostname, cards))])
+    return cpio.archive([*entries, *_tree(identity, cards)])
 
 
 def joined(initramfs: bytes, more: bytes) -> bytes:
@@ -54,22 +58,45 @@ def machine_id(hostname: str, cards: Iterable[Card]) -> str:
     return hashlib.sha256(f"grappe machine {text}".encode()).hexdigest()[:32]
 
 
-def _tree(identity: Identity, number: str) -> list[cpio.Entry]:
+def files(identity: Identity, cards: Sequence[Card]) -> dict[str, tuple[int, str]]:
+    """Mode and text of each file that makes the machine, by path without a leading slash."""
     name = identity.hostname
     short = name.split(".")[0]
     names = name if short == name else f"{name} {short}"
-    return [
-        *(cpio.folder(f"seed/disk/{path}") for path in ("etc", "etc/network", "etc/ssh", "root")),
-        cpio.Entry("seed/disk/root/.ssh", stat.S_IFDIR | 0o700),
-        _file("etc/hostname", f"{name}\n"),
-        _file("etc/hosts", f"127.0.0.1\tlocalhost\n127.0.1.1\t{names}\n::1\tlocalhost ip6-localhost\n"),
-        _file("etc/machine-id", f"{number}\n"),
-        _file("etc/network/interfaces", identity.interfaces),
-        _file("etc/ssh/ssh_host_grappe_key", identity.host_key, 0o600),
-        _file("etc/ssh/ssh_host_grappe_key.pub", identity.host_key_public),
-        _file("root/.ssh/authorized_keys", identity.authorized_key.rstrip("\n") + "\n", 0o600),
+    hosts = f"127.0.0.1\tlocalhost\n127.0.1.1\t{names}\n::1\tlocalhost ip6-localhost\n"
+    number = machine_id(name, cards)
+    plain = {
+        "etc/hostname": f"{name}\n",
+        "etc/hosts": hosts,
+        "etc/machine-id": f"{number}\n",
+        "etc/network/interfaces": identity.interfaces,
+        "etc/openvswitch/system-id.conf": f"{uuid.UUID(number)}\n",
+        "etc/ssh/ssh_host_grappe_key.pub": identity.host_key_public,
+        SEEDED: "",
+    }
+    links = {f"etc/systemd/network/10-{card.name}.link": _link(card) for card in cards}
+    secret = {
+        "etc/ssh/ssh_host_grappe_key": identity.host_key,
+        "root/.ssh/authorized_keys": identity.authorized_key.rstrip("\n") + "\n",
+    }
+    readable = {path: (0o644, text) for path, text in {**plain, **links}.items()}
+    return {**readable, **{path: (0o600, text) for path, text in secret.items()}}
+
+
+def _link(card: Card) -> str:
+    # The permanent address: a VLAN or bridge on the card has the same present one.
+    text = f"[Match]\nPermanentMACAddress={card.mac.lower()}\n\n[Link]\nName={card.name}\n"
+    return text if card.mtu == 1500 else f"{text}MTUBytes={card.mtu}\n"
+
+
+def _tree(identity: Identity, cards: Sequence[Card]) -> list[cpio.Entry]:
+    found = files(identity, cards)
+    folders = {str(parent) for path in found for parent in PurePosixPath(path).parents} - {"."}
+    made = [
+        cpio.Entry(f"seed/disk/{path}", stat.S_IFDIR | (0o700 if path == "root/.ssh" else 0o755))
+        for path in sorted(folders)
     ]
-
-
-def _file(path: str, text: str, mode: int = 0o644) -> cpio.Entry:
-    return cpio.Entry(f"seed/disk/{path}", stat.S_IFREG | mode, text.encode())
+    return made + [
+        cpio.Entry(f"seed/disk/{path}", stat.S_IFREG | mode, text.encode())
+        for path, (mode, text) in found.items()
+    ]

@@ -1,7 +1,7 @@
 """Join a tap to a cable's end so that every frame passes as it is: VLAN tags, jumbo, LACP, spanning tree.
 
-A Linux bridge would keep frames to 01:80:c2:00:00:0X for itself (it forbids to forward LACP and pause frames,
-net/bridge/br_private.h BR_GROUPFWD_RESTRICTED). tc's mirred action moves frames before anyone looks at them.
+tc's mirred action moves a frame before anyone here looks at it; a Linux bridge would learn addresses, swallow
+pause frames (BR_GROUPFWD_MACPAUSE) and need every link-local address opened port by port.
 """
 
 from __future__ import annotations
