@@ -202,6 +202,10 @@ def _canonical(value: object) -> object:
     groups = sorted(root.findall("portgroup"), key=text_of)
     drop(root, "portgroup")
     root.extend(groups)
+    for devices in root.findall("devices"):  # libvirt lists controllers in the order it came to know them
+        controllers = sorted(devices.findall("controller"), key=text_of)
+        drop(devices, "controller")
+        devices.extend(controllers)
     for target in root.findall("target"):
         drop(target, "permissions")  # libvirt adds what it found when the pool was started
     return text_of(root)

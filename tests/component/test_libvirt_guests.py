@@ -85,6 +85,7 @@ def host() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def running(host: Lab) -> Iterator[Running]:
     files = ensure_guest(default_cache_dir())
+    assert {r.code for r in Bench(host, GUEST_SITE).plan().refusals} == {"test-guest"}
     host.put(testguest.KERNEL, files.kernel.read_bytes())
     host.put(testguest.INITRD, files.initrd.read_bytes())
     bench = Bench(host, GUEST_SITE)

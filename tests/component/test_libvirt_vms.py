@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from component.libvirt_lab import Lab, lab, missing
-from component.libvirt_site import KERNEL, NAME, ODD_VM, SCOPE, SITE, VM, Bench, nic, no_marks
+from component.libvirt_site import DISKS, KERNEL, NAME, ODD_VM, SCOPE, SITE, VM, Bench, nic, no_marks
 from grappe.graph.change import Action
 from grappe.graph.plan import Level, Plan
 from grappe.graph.resource import Key, Resource
@@ -225,6 +225,50 @@ def test_a_vm_made_by_hand_is_taken_over_without_a_restart_and_given_back(bench:
     for _ in range(2):
         bench.undo(plan)
         assert bench.texts() == before
+
+
+def by_hand(bench: Bench, disk: str) -> None:
+    """A VM of the declared name that somebody made, with a raw disk of its own."""
+    bench.host.sh('mkdir -p "${1%/*}"; echo precious > "$1"; truncate -s 8M "$1"', disk)
+    path = disk.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    document = (
+        f"<domain type='qemu'><name>7</name><memory unit='MiB'>64</memory><os><type machine='q35'>hvm</type>"
+        f"<kernel>{KERNEL}</kernel></os><devices><disk type='file' device='disk'><driver type='raw'/>"
+        f"<source file=\"{path}\"/><target dev='vda' bus='sata'/></disk></devices></domain>"
+    )
+    bench.host.virsh("define", "/dev/stdin", stdin=document)
+
+
+def test_a_disk_that_a_taken_over_vm_has_is_never_replaced_by_an_empty_one(bench: Bench) -> None:
+    disk = Disk(target="vda", size=Bytes(8 << 20), storage="my disks")
+    bench.site = one(bench.site, replace(VM, disks=(disk,), running=False))
+    old = f"{DISKS}/old name.raw"
+    by_hand(bench, old)
+    bench.apply(ADOPT)  # first the pool: the volume can be seen only then
+    plan = bench.apply(ADOPT)
+    assert bench.plan().empty
+    assert bench.host.sh('ls "$1"', DISKS) == "old name.raw\n"
+    text = bench.host.virsh("dumpxml", "--inactive", uuid(bench))
+    assert "old name.raw" in text
+    assert "type='raw'" in text
+    assert "bus='sata'" in text
+    bench.undo(plan)
+    assert bench.host.sh('head -c 9 "$1"', old) == "precious\n"
+
+
+def test_a_disk_outside_its_declared_storage_is_refused_and_stays(bench: Bench) -> None:
+    bench.site = one(bench.site, replace(VM, running=False))
+    by_hand(bench, "/mnt/else/where.raw")
+    plan = bench.plan(ADOPT)
+    assert "disk-elsewhere" in {r.code for r in plan.refusals}
+    assert not [c for c in plan.changes if c.key.kind == "volume"]
+
+
+def test_every_step_run_twice_is_as_good_as_once(bench: Bench) -> None:
+    plan = bench.apply()
+    before = bench.texts()
+    bench.run_again(plan)
+    assert bench.texts() == before
 
 
 def test_a_definition_with_a_password_is_not_changed(bench: Bench) -> None:

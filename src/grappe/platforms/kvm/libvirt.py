@@ -33,9 +33,13 @@ class LibvirtPart:
     def understand(
         self, site: Site, scope: str, answers: Sequence[Answer]
     ) -> tuple[Iterable[Resource], Mapping[str, Value]]:
-        """Resources, and facts: `libvirt` (up, down, absent), `libvirt-error`, `accel` (kvm, tcg)."""
+        """Resources, and facts.
+
+        `libvirt` (up, down, absent), `libvirt-error`, `accel` (kvm, tcg), `test-guest` (lies on the host).
+        """
         survey = libvirt_survey.read(answers[0])
-        facts = {"libvirt": survey.state, "libvirt-error": survey.error, "accel": survey.accel}
+        facts: dict[str, Value] = {"libvirt": survey.state, "libvirt-error": survey.error}
+        facts |= {"accel": survey.accel, "test-guest": survey.guest}
         readers = (networks.understand, storage.understand, vms.understand)
         return [r for read in readers for r in read(site.name, scope, survey)], facts
 

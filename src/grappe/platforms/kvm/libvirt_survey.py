@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element
 
 from grappe.model.script import Answer, command
 from grappe.platforms.kvm import libvirt_marks as marks
+from grappe.platforms.kvm import testguest
 from grappe.platforms.kvm.libvirt_xml import parse
 
 _ASK = """
@@ -47,6 +48,8 @@ kvm|tcg) ;;
 esac
 part accel
 echo "$accel"
+part guest
+[ -r "$2" ] && [ -r "$3" ] && echo there
 lines=
 flush() { [ -z "$lines" ] || ask "$lines"; lines=; }
 one() { lines="$lines echo '$word $1 $2|'; $3 $2;"; [ ${#lines} -lt 60000 ] || flush; }
@@ -86,7 +89,9 @@ part end
 
 _UUID_LENGTH = 36
 
-QUESTION = command("sh", "-c", _ASK, "survey", marks.DIRECTORY, check=False)
+QUESTION = command(
+    "sh", "-c", _ASK, "survey", marks.DIRECTORY, testguest.KERNEL, testguest.INITRD, check=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class Survey:
     state: str
     error: str = ""
     accel: str = "tcg"
+    guest: bool = False
+    """Whether the test guest's kernel and initramfs lie on the host."""
     networks: tuple[Seen, ...] = ()
     pools: tuple[Seen, ...] = ()
     domains: tuple[Seen, ...] = ()
@@ -172,6 +179,7 @@ def _survey(parts: list[tuple[str, str, str]]) -> Survey:
     return Survey(
         state="up",
         accel=said["accel", ""].strip(),
+        guest=bool(said["guest", ""].strip()),
         networks=tuple(found["network"]),
         pools=tuple(found["pool"]),
         domains=tuple(found["domain"]),

@@ -8,6 +8,7 @@ removes a volume only while nothing was written to it since. No plan ever remove
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, SubElement
 
@@ -33,11 +34,36 @@ def volume_name(vm: str, disk: Disk) -> str:
     return f"{vm}-{disk.target}.qcow2"
 
 
-def volume_path(scope: str, storage: Storage, vm: str, disk: Disk, seen: Observation) -> str:
-    """Path of a VM's disk on its host: where its pool is, or shall be made."""
-    pool = seen.resources.get(Key(scope, POOL, storage.name))
-    there = pool.persistent.get("path") if pool is not None else None
-    return str(PurePosixPath(str(there or storage.path)) / volume_name(vm, disk))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a VM's disk lies: its path, and its volume's key (None when it lies outside its storage)."""
+
+    disk: Disk
+    storage: Storage
+    path: str
+    key: Key | None
+    unseen: bool
+    """Whether it is there already but its pool is not: the next plan will see it."""
+
+
+def places(site: Site, scope: str, vm: Vm, seen: Observation) -> Iterator[Place]:
+    """Places of a VM's disks. A disk that the VM has already stays where it is, whatever its file's name."""
+    plugged = _plugged(seen.resources.get(Key(scope, "vm", vm.name)))
+    for disk in vm.disks:
+        storage = site.storage[vm.pool, disk.storage]
+        pool = seen.resources.get(Key(scope, POOL, storage.name))
+        there = pool.persistent.get("path") if pool is not None else None
+        folder = PurePosixPath(str(there or storage.path))
+        path = PurePosixPath(plugged.get(disk.target) or str(folder / volume_name(vm.name, disk)))
+        key = Key(scope, VOLUME, f"{storage.name}/{path.name}") if path.parent == folder else None
+        unseen = pool is None and key is not None and disk.target in plugged
+        yield Place(disk, storage, str(path), key, unseen)
+
+
+def _plugged(vm: Resource | None) -> dict[str, str]:
+    disks = vm.persistent.get("disks") if vm is not None else ()
+    rows = disks if isinstance(disks, tuple) else ()
+    return {str(row[0]): str(row[1]) for row in rows if isinstance(row, tuple)}
 
 
 # --- reading -----------------------------------------------------------------------------------------------
@@ -111,13 +137,22 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
     pools = {n: seen.resources[p.key] if str(p.key) in stuck else p for n, p in wanted.items()}
     volumes: list[Resource] = []
     for vm in site.vms.values():
-        for index, disk in enumerate(vm.disks if vm.host == scope else ()):
-            if disk.storage in pools:
-                volume = _wanted_volume(site, pools[disk.storage], vm, index)
-                settled, refusal = _sized(volume, seen)
-                volumes.append(settled)
-                refusals.extend(refusal)
+        for place in places(site, scope, vm, seen) if vm.host == scope else ():
+            if place.storage.name not in pools or place.unseen:
+                continue
+            if place.key is None:
+                refusals.append(_elsewhere(scope, vm, place))
+                continue
+            volume, refusal = _sized(_wanted_volume(site, pools[place.storage.name], vm, place, seen), seen)
+            volumes.append(volume)
+            refusals.extend(refusal)
     return Desired((*pools.values(), *volumes), refusals=tuple(refusals))
+
+
+def _elsewhere(scope: str, vm: Vm, place: Place) -> Refusal:
+    message = f"disk {place.disk.target} lies at {place.path}, not in storage {place.storage.name}"
+    hint = f"a plan never moves disks: {place.storage.name} is {place.storage.path}; declare where it lies"
+    return Refusal("disk-elsewhere", f"{scope}/vm/{vm.name}", message, hint)
 
 
 def _unknown_kind(scope: str, storage: Storage) -> Refusal:
@@ -155,19 +190,23 @@ def _words(key: Key) -> tuple[str, str, str]:
     return key.scope, key.kind, key.name
 
 
-def _wanted_volume(site: Site, pool: Resource, vm: Vm, index: int) -> Resource:
-    disk = vm.disks[index]
-    name = volume_name(vm.name, disk)
-    image = vm.boot.image if isinstance(vm.boot, ImageBoot) and index == 0 else ""
+def _wanted_volume(site: Site, pool: Resource, vm: Vm, place: Place, seen: Observation) -> Resource:
+    """A disk's volume. One that is there keeps its format: converting it would be another disk."""
+    key = place.key or Key(pool.key.scope, VOLUME, place.path)
+    present = seen.resources.get(key)
+    first = vm.disks[0] == place.disk
     return Resource(
-        Key(pool.key.scope, VOLUME, f"{pool.key.name}/{name}"),
-        persistent={"size": -(-disk.size // _SECTOR) * _SECTOR, "format": "qcow2"},
+        key,
+        persistent={
+            "size": -(-place.disk.size // _SECTOR) * _SECTOR,
+            "format": present.persistent["format"] if present else "qcow2",
+        },
         needs=frozenset({pool.key}),
         facts={
             "site": site.name,
             "parent": pool.facts["uuid"],
-            "path": str(PurePosixPath(str(pool.persistent["path"])) / name),
-            "image": image,
+            "path": place.path,
+            "image": vm.boot.image if isinstance(vm.boot, ImageBoot) and first else "",
         },
     )
 

@@ -14,14 +14,14 @@ from grappe.graph.change import Change
 from grappe.graph.plan import Disruption, Level
 from grappe.graph.resource import Attributes, Desired, Key, Observation, Refusal, Resource, Value
 from grappe.model.script import Command, Script, command, script
-from grappe.model.site import Disk, ImageBoot, KernelBoot, Site, Vm
+from grappe.model.site import ImageBoot, KernelBoot, Site, TestGuest, Vm
 from grappe.platforms.kvm import domain_xml, testguest
 from grappe.platforms.kvm import libvirt_marks as marks
 from grappe.platforms.kvm.libvirt_survey import Seen, Survey
 from grappe.platforms.kvm.libvirt_virsh import VIRSH
 from grappe.platforms.kvm.libvirt_xml import marked_by, parse, set_mark, text_of
 from grappe.platforms.kvm.networks import BRIDGE, GROUP, NETWORK, group_name
-from grappe.platforms.kvm.storage import VOLUME, volume_name, volume_path
+from grappe.platforms.kvm.storage import VOLUME, places
 
 VM = "vm"
 
@@ -112,20 +112,38 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
     resources: list[Resource] = []
     refusals: list[Refusal] = []
     for vm in site.vms.values():
-        if vm.host == scope:
-            try:
-                resources.append(_wanted(site, scope, vm, seen))
-            except ValueError as error:
-                hint = "give it fewer addresses, or a boot of its own"
-                refusals.append(Refusal("guest-cmdline", f"{scope}/{VM}/{vm.name}", str(error), hint))
+        if vm.host != scope:
+            continue
+        try:
+            wanted = _wanted(site, scope, vm, seen)
+        except ValueError as error:
+            hint = "give it fewer addresses, or a boot of its own"
+            refusals.append(Refusal("guest-cmdline", f"{scope}/{VM}/{vm.name}", str(error), hint))
+            continue
+        if wanted.key not in seen.resources and isinstance(vm.boot, TestGuest) and _no_guest(seen):
+            refusals.append(_guest_missing(wanted.key))
+        else:
+            resources.append(wanted)
     return Desired(tuple(resources), refusals=tuple(refusals))
+
+
+def _no_guest(seen: Observation) -> bool:
+    return seen.facts.get("test-guest") is False
+
+
+def _guest_missing(key: Key) -> Refusal:
+    message = f"boots the test guest, and {testguest.KERNEL} or {testguest.INITRD} is not on the host"
+    return Refusal(
+        "test-guest", str(key), message, "copy both there (the twin does), or give it another boot"
+    )
 
 
 def _wanted(site: Site, scope: str, vm: Vm, seen: Observation) -> Resource:
     key = Key(scope, VM, vm.name)
     present = seen.resources.get(key)
     nics = tuple((str(n.mac), _network(site, n.fabric), n.port_group, int(n.mtu)) for n in vm.nics)
-    volumes = {Key(scope, VOLUME, f"{d.storage}/{volume_name(vm.name, d)}") for d in vm.disks}
+    disks = tuple(places(site, scope, vm, seen))
+    volumes = {place.key for place in disks if place.key is not None and not place.unseen}
     networks = {k for _, network, group, _ in nics for k in _network_keys(scope, network, group)}
     return Resource(
         key,
@@ -134,7 +152,7 @@ def _wanted(site: Site, scope: str, vm: Vm, seen: Observation) -> Resource:
             "vcpus": vm.vcpus,
             "memory": -(-vm.memory // _MIB) * _MIB,
             "nics": nics,
-            "disks": tuple(_disk(site, vm, d, seen) for d in vm.disks),
+            "disks": tuple((place.disk.target, place.path) for place in disks),
             "boot": _boot(site, vm),
             "autostart": vm.autostart,
         },
@@ -149,10 +167,6 @@ def _wanted(site: Site, scope: str, vm: Vm, seen: Observation) -> Resource:
 
 def _network(site: Site, fabric: str) -> str:
     return site.fabrics[fabric].libvirt_network
-
-
-def _disk(site: Site, vm: Vm, disk: Disk, seen: Observation) -> tuple[Value, ...]:
-    return disk.target, volume_path(seen.scope, site.storage[vm.pool, disk.storage], vm.name, disk, seen)
 
 
 def _boot(site: Site, vm: Vm) -> tuple[Value, ...]:
