@@ -39,11 +39,8 @@ have virsh && timeout 20 virsh -q -c qemu:///system version >/dev/null 2>&1 && e
 [ -c /dev/net/tun ] && echo "datapath userspace"
 [ -r /dev/kvm ] && [ -w /dev/kvm ] && echo "kvm device"
 grep -q -E '^flags.*\b(vmx|svm)\b' /proc/cpuinfo && echo "kvm processor"
-for service in chronyd ntpd openntpd systemd-timesyncd; do
-  for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/exe" 2>/dev/null | sed 's:.*/::')" = "$service" ] && echo "time $service"
-  done
-done
+ls -l /proc/[0-9]*/exe 2>/dev/null |
+  sed -n -E 's:.*/(chronyd|ntpd|openntpd|systemd-timesyncd)( \(deleted\))?$:time \1:p'
 grep -q -E '^[[:space:]]*source(-directory)?[[:space:]]+/etc/network/interfaces\.d' /etc/network/interfaces \
   2>/dev/null && echo "interfaces sourced"
 for device in /sys/class/net/*/device; do
