@@ -18,6 +18,7 @@ from grappe.graph.change import Change, diff
 from grappe.graph.plan import Disruption, Level, Plan, build
 from grappe.graph.resource import Desired, Key, KindRules, Observation, Resource, Value
 from grappe.model.script import Answer, Command, Script, command
+from grappe.model.shell import round_trip
 from grappe.model.site import Guard, Site
 from grappe.platforms.base import Platform
 from grappe.transport.base import TransportError
@@ -26,9 +27,10 @@ from grappe.transport.local import Local
 CUT = "cut"
 SITE = Site(name="sim", guard=Guard(timeout=4))
 
-# A refusal and a lie are kept as the value that is refused, or believed and not set.
+# A refusal and a lie are kept as the value that is refused, or believed and not set; slow ones take a while.
 _SET = """\
 new=$(cat)
+if [ "$new" = "$(cat "/sim/slow/$1" 2>/dev/null)" ]; then sleep 1.5; fi
 if [ "$new" = "$(cat "/sim/refuse/$1" 2>/dev/null)" ]; then echo "refused: $1" >&2; exit 1; fi
 if [ "$new" = "$(cat "/sim/lie/$1" 2>/dev/null)" ]; then exit 0; fi
 if [ "$new" = absent ]; then rm -f "/sim/state/$1"; else printf %s "$new" >"/sim/state/$1"; fi
@@ -89,14 +91,18 @@ class SimDevice:
     before: Callable[[int, Script], None] = lambda _number, _script: None
     """Called before each call that reaches the device; may raise TransportError."""
     after: Callable[[int, Script], None] = lambda _number, _script: None
+    lose: Callable[[Script], bool] = lambda _script: False
+    """Whether the line breaks during a script, which then goes on by itself."""
+    alone: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """Scripts that went on by themselves."""
 
     def __post_init__(self) -> None:
-        for part in ("state", "refuse", "lie", "home"):
+        for part in ("state", "refuse", "lie", "slow", "home"):
             (self.place / part).mkdir(parents=True, exist_ok=True)
 
     @property
     def state(self) -> dict[str, str]:
-        return {p.name: p.read_text() for p in sorted((self.place / "state").iterdir())}
+        return {p.name: p.read_text() for p in sorted((self.place / "state").glob("*"))}
 
     def set(self, name: str, value: str | None, where: str = "state") -> None:
         path = self.place / where / name
@@ -118,11 +124,11 @@ class SimDevice:
 
     def left(self) -> list[str]:
         """What a run left on the device, besides its journal and archives."""
-        home = self.place / "home"
+        home, kept = self.place / "home", ("journal", "boot", "lease.lock", "begin.lock")
         return sorted(
             str(p.relative_to(home))
             for p in home.rglob("*")
-            if p.is_file() and p.name not in ("journal", "boot") and "archive" not in p.parts
+            if p.is_file() and p.name not in kept and "archive" not in p.parts
         )
 
 
@@ -142,10 +148,20 @@ class SimTransport:
         it.calls.append(script)
         it.before(len(it.calls), script)
         own = tuple(replace(c, argv=tuple(map(it.own, c.argv)), stdin=it.own(c.stdin)) for c in script)
+        if it.lose(script):
+            self._left_alone(own)
         answers = Local(it.name).run(own, timeout=timeout)
         it.after(len(it.calls), script)
         self._reachable()
         return answers
+
+    def _left_alone(self, script: Script) -> None:
+        """The line breaks, and the device goes on by itself."""
+        words = ["sh", "-c", round_trip(script)]
+        with self.device_.place.joinpath("alone").open("wb") as out:
+            alone = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, start_new_session=True)
+        self.device_.alone.append(alone)
+        raise TransportError(self.device, "the line broke in mid-conversation")
 
     def _reachable(self) -> None:
         if self.device_.cut():
@@ -175,7 +191,7 @@ class Rig:
     def __getitem__(self, name: str) -> SimDevice:
         return self.devices[name]
 
-    def plan(self, wanted: Mapping[str, Mapping[str, str]]) -> Plan:
+    def plan(self, wanted: Mapping[str, Mapping[str, str]], coupled: Iterable[tuple[str, str]] = ()) -> Plan:
         """Plan from what is there to `wanted`: scope -> name -> value; what is not named goes."""
         survey = observe(SITE, {scope: self.endpoints[scope] for scope in wanted})
         assert not survey.unknown, survey.unknown
@@ -186,7 +202,15 @@ class Rig:
         ]
         difference = diff(desired, seen, PLATFORM.kinds)
         digest = json.dumps(wanted, sort_keys=True)
-        return build(difference, seen, PLATFORM.kinds, lambda _scope: PLATFORM, site="sim", digest=digest)
+        return build(
+            difference,
+            seen,
+            PLATFORM.kinds,
+            lambda _scope: PLATFORM,
+            site="sim",
+            digest=digest,
+            coupled=coupled,
+        )
 
     def state(self) -> dict[str, dict[str, str]]:
         return {name: device.state for name, device in self.devices.items()}

@@ -31,7 +31,7 @@ class Mismatch:
 
 def _words(value: Value) -> str:
     if isinstance(value, frozenset):
-        return "{" + ", ".join(str(v) for v in sorted(value, key=str)) + "}"
+        return "{" + ", ".join(map(str, sorted(value))) + "}"
     return "nothing" if value is None else str(value)
 
 

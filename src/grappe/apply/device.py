@@ -27,18 +27,29 @@ mkdir -p -- "${1%/*}" && printf '%s %s\\n' "$(date -u +%FT%TZ)" "$2" >>"$1"
 """
 
 # The running script's shell is our parent. Its start time tells it from a later process of the same number.
+# Of a step that begins and its undo, whose line may have been quicker, the lock lets one be first. A step
+# that comes after its whole run is over finds the lease gone.
 _BEGIN = """\
 umask 077
-mkdir -p -- "$1" && printf '%s %s\\n' "$PPID" "$(cut -d' ' -f22 /proc/$PPID/stat)" >"$1/running"
+mkdir -p -- "$1" && exec 9>"$1/begin.lock" && flock 9 || exit 1
+[ ! -e "$2.off" ] || { echo "it is being undone already" >&2; exit 1; }
+read -r id 2>/dev/null <"$1/lease" && [ "$id" = "$3" ] || { echo "its run is over already" >&2; exit 1; }
+printf '%s %s\\n' "$PPID" "$(cut -d' ' -f22 /proc/$PPID/stat)" >"$1/running"
 """
 
 _QUIET = """\
+umask 077
+if mkdir -p -- "${2%/*}" && exec 9>"$1/begin.lock" && flock 9; then : >"$2.off"; exec 9>&-; fi
 read -r pid start 2>/dev/null <"$1/running" || exit 0
 n=0
-while [ "$(cut -d' ' -f22 "/proc/$pid/stat" 2>/dev/null)" = "$start" ]; do
-[ "$pid" = "$PPID" ] && exit 0
+runs() {
+read -r line 2>/dev/null <"/proc/$pid/stat" || return 1
+set -- ${line##*) }
+[ "$1" != Z ] && [ "${20}" = "$start" ]
+}
+while runs; do
 n=$((n + 1))
-[ "$n" -le "$2" ] || { echo "process $pid, the step that was cut off, still runs after $2 s"; exit 1; }
+[ "$n" -le "$3" ] || { echo "process $pid, the step that was cut off, still runs after $3 s"; exit 1; }
 sleep 1
 done
 """
@@ -78,19 +89,25 @@ def by_hand(run: str, stage: int, step: int) -> str:
     return f"sh {undo_path(run, stage, step)}"
 
 
-def prelude(run: str, stage: int, step: int, undo: Script) -> Script:
-    """What goes before a step in the same round trip: its undo is on the device before it begins."""
+def prelude(run: str, holder: str, stage: int, step: int, undo: Script) -> Script:
+    """What goes before a step in the same round trip: its undo is on the device before it begins.
+
+    `holder` is the id in the lease: without it, the step does not begin.
+    """
     path = undo_path(run, stage, step)
     return (
         store(path, standing(undo, f"{path}.log")),
         note(f"{run} stage {stage} step {step} begins; undo: {by_hand(run, stage, step)}"),
-        shell(_BEGIN, HOME),
+        shell(_BEGIN, HOME, path, holder),
     )
 
 
-def quiet(seconds: int) -> Command:
-    """Wait for a step whose connection was lost, for it may still be running; status 1 if it goes on."""
-    return shell(_QUIET, HOME, str(seconds))
+def quiet(run: str, stage: int, step: int, seconds: int) -> Command:
+    """Keep a step from beginning, or wait for it to end: it may still be running although its line is lost.
+
+    Status 1 if it goes on for more than `seconds`.
+    """
+    return shell(_QUIET, HOME, undo_path(run, stage, step), str(seconds))
 
 
 def forget(run: str) -> Command:

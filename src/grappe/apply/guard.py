@@ -78,10 +78,8 @@ class _Guarded:
             reasons = "stopped by the operator"
         if not reasons and time.monotonic() >= self.commit_by:
             reasons = f"not proved within the {self.seconds} s of the guard"
-        if reasons:
-            return self.take_back(reasons, {})
-        self.run.record(Committed(self.number))
-        return self.disarm()
+        reasons = reasons or self.run.record(Committed(self.number))
+        return self.take_back(reasons, {}) if reasons else self.disarm()
 
     def _each(self, job: Callable[[str], str]) -> str:
         """Run a job for every scope side by side; returns what went wrong, empty when nothing did."""
@@ -91,7 +89,8 @@ class _Guarded:
     def _arm(self, scope: str) -> str:
         run, steps = self.run, self.stage.of(scope)
         undo = tuple(c for step in reversed(steps) for c in step.undo)
-        run.record(Arming(self.number, scope, self.name))
+        if problem := run.record(Arming(self.number, scope, self.name)):
+            return problem
         words = (
             lease.renew(run.holder),
             *script.arm(self.name, undo, [step.forward for step in steps], self.seconds),
@@ -128,7 +127,8 @@ class _Guarded:
         run, number = self.run, self.number
         index, began = self.stage.steps.index(step), time.monotonic()
         names = tuple(str(c.key) for c in step.changes)
-        run.record(StepBegins(number, index, step.scope, names))
+        if problem := run.record(StepBegins(number, index, step.scope, names)):
+            return problem
         try:
             reason = self._run_detached(position, step) or self._proved(step)
         except (TransportError, UnreadableError) as error:

@@ -37,7 +37,10 @@ mv -- "$d/armed" "$d/firing" 2>/dev/null || [ -e "$d/firing" ] || exit 0
 printf '%s\\n' "$1" >"$d/reason"
 say "fires: $1"
 # What is still changing things must not go on behind the undo.
-read -r step 2>/dev/null <"$d/running" && kill -s KILL -- "-$step" 2>/dev/null
+if read -r step 2>/dev/null <"$d/running"; then
+kill -s TERM -- "-$step" && sleep 1
+kill -s KILL -- "-$step"
+fi 2>/dev/null
 if sh "$d/undo"; then end=fired; else end=failed; fi
 say "$end"
 mv -- "$d/firing" "$d/$end"
@@ -93,7 +96,6 @@ rm -f -- "$d/pid" "$d/now"
 deadline=$((${up%.*} + $3))
 printf '%s %s\\n' "$(cat /proc/sys/kernel/random/boot_id)" "$deadline" >"$d/armed.new" &&
 mv -- "$d/armed.new" "$d/armed" || exit 1
-sync "$d"/* "$4/guard/boot" "$d" 2>/dev/null || sync
 if [ -d /run/systemd/system ]; then
 how="systemd unit $unit"
 cp -- "$d/unit" "/etc/systemd/system/$unit" && chmod 644 "/etc/systemd/system/$unit" &&
@@ -112,6 +114,8 @@ exit 1
 fi
 sleep 0.1
 done
+# A power cut from here on must find all of it on the disk, the enabled unit included.
+sync
 printf '%s guard %s: armed for %s s\\n' "$(date -u +%FT%TZ)" "$2" "$3" >>"$4/journal"
 printf 'armed\\n%s\\n%s\\n' "$3" "$how $pid"
 """
@@ -126,6 +130,7 @@ setsid sh -c '
 echo $$ >"$1/running"
 sh "$1/$2" </dev/null >"$1/$2.part" 2>"$1/$2.err"
 mv -- "$1/$2.part" "$1/$2.out"
+rm -f -- "$1/running"
 ' grappe "$1" "$2" </dev/null >/dev/null 2>&1 &
 """
 
@@ -161,6 +166,16 @@ rm -f -- "/etc/systemd/system/grappe-guard-$2.service"
 systemctl daemon-reload
 fi >&2
 printf '%s\\n\\nrunning\\n' "$s"
+"""
+
+_LIST = f"""\
+cd "$1" 2>/dev/null || exit 0
+for d in *; do
+[ -e "$d/watch" ] || continue
+set -- "$PWD/$d"
+{_STATE}
+printf '%s %s\\n' "$s" "$d"
+done
 """
 
 _FIRE = f"""\
@@ -260,3 +275,14 @@ def understand(answer: Answer) -> GuardState:
         raise ValueError(answer.err.strip() or f"status {answer.status}: {answer.out.strip()}")
     done = step == "done"
     return GuardState(state, reason, output if done else None, "" if done else output)
+
+
+def listing() -> Command:
+    """Ask for all guards on a device: those of other machines' runs too."""
+    return shell(_LIST, GUARDS)
+
+
+def listed(answer: Answer) -> dict[str, str]:
+    """Read the answer to `listing`: state of each guard, by name."""
+    lines = (line.partition(" ") for line in answer.out.splitlines())
+    return {name: state for state, _, name in lines}

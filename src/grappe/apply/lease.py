@@ -18,46 +18,37 @@ from grappe.model.script import Answer, Command
 SECONDS = 300
 """How long a lease lasts; every step renews it."""
 
-# A link is made by one process only (POSIX link()). An expired lease is moved aside first, and only what
-# was really expired, or the dead holder's ($5), is thrown away: two who break it at once cannot both win.
-_TAKE = """\
+# flock(2) is held by the open file: it ends with the process, however that ends.
+_LOCKED = """\
 umask 077
 f=$1/lease
 mkdir -p -- "$1" || exit 1
-u=$(($(date +%s) + $4))
-printf '%s\\n%s\\n%s\\n' "$2" "$u" "$3" >"$f.$2" || { rm -f -- "$f.$2"; exit 1; }
-n=0
-until ln -- "$f.$2" "$f" 2>/dev/null; do
+exec 9>"$1/lease.lock" && flock -w 20 9 || { echo "$1/lease.lock is held by another process" >&2; exit 1; }
 { read -r id; read -r until; read -r who; } 2>/dev/null <"$f" || id=
-[ "$id" = "$2" ] && break
-if [ -n "$id" ] && [ "$id" != "$5" ] && [ "${until:-0}" -gt "$(date +%s)" ]; then
-rm -f -- "$f.$2"
+write() {
+printf '%s\\n%s\\n%s\\n' "$2" "$(($(date +%s) + $4))" "$3" >"$f.new" && mv -f -- "$f.new" "$f"
+}
+"""
+
+# $5: the id of a holder known to be dead.
+_TAKE = f"""\
+{_LOCKED}
+if [ -n "$id" ] && [ "$id" != "$2" ] && [ "$id" != "$5" ] && [ "${{until:-0}}" -gt "$(date +%s)" ]; then
 printf 'held\\n%s\\n%s\\n%s\\n' "$id" "$until" "$who"
 exit 0
 fi
-n=$((n + 1))
-[ "$n" -le 5 ] || { rm -f -- "$f.$2"; echo "the lease $f can be neither made nor broken" >&2; exit 1; }
-if mv -- "$f" "$f.broken.$2" 2>/dev/null; then
-read -r got <"$f.broken.$2" || got=
-[ "$got" = "$id" ] || ln -- "$f.broken.$2" "$f" 2>/dev/null
-rm -f -- "$f.broken.$2"
-fi
-done
-rm -f -- "$f.$2"
-printf 'taken\\n%s\\n' "$u"
+write "$@" && printf 'taken\\n%s\\n' "$(sed -n 2p "$f")"
 """
 
-_RENEW = """\
-umask 077
-f=$1/lease
-read -r id 2>/dev/null <"$f" || id=
-[ "$id" = "$2" ] || { echo "the lease was lost to $(sed -n 3p "$f" 2>/dev/null || echo nobody)" >&2; exit 1; }
-printf '%s\\n%s\\n%s\\n' "$2" "$(($(date +%s) + $4))" "$3" >"$f.$2" && mv -f -- "$f.$2" "$f"
+_RENEW = f"""\
+{_LOCKED}
+[ "$id" = "$2" ] || {{ echo "the lease was lost to ${{who:-nobody}}" >&2; exit 1; }}
+write "$@"
 """
 
-_RELEASE = """\
-read -r id 2>/dev/null <"$1/lease" || exit 0
-if [ "$id" = "$2" ]; then rm -f -- "$1/lease"; fi
+_RELEASE = f"""\
+{_LOCKED}
+[ "$id" != "$2" ] || rm -f -- "$f"
 """
 
 

@@ -81,11 +81,20 @@ class Run:
     """Scopes that are reached over their arrival by now."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record(self, event: Event) -> None:
-        """Write an event to the journal, then tell it."""
+    def record(self, event: Event) -> str:
+        """Write an event to the journal, then tell it.
+
+        Returns why it could not be written, empty when it was: what is not in the journal is not begun, but
+        what was begun must be brought to an end with or without one.
+        """
+        problem = ""
         with self._lock:
-            self.journal.append(event)
+            try:
+                self.journal.append(event)
+            except OSError as error:
+                problem = f"the journal {self.journal.path} cannot be written: {error.strerror}"
             self.tell(event)
+        return problem
 
     def say(self, event: Event) -> None:
         """Tell an event that the journal need not know before it has its effect."""

@@ -91,7 +91,8 @@ def apply(
 
 def start(run: Run) -> Result:
     """Carry out a prepared run."""
-    run.record(RunBegins(run.id, run.holder.who, run.holder.id, to_json(run.plan)))
+    if problem := run.record(RunBegins(run.id, run.holder.who, run.holder.id, to_json(run.plan))):
+        return Result(run.id, Outcome.STOPPED, problem)
     try:
         return _carry_out(run)
     except KeyboardInterrupt:
@@ -105,7 +106,8 @@ def _carry_out(run: Run) -> Result:
     for number in range(len(run.plan.stages)):
         if run.interrupt.wanted:
             return end(run, Outcome.INTERRUPTED, f"stopped before stage {number + 1}", number)
-        if reason := look_first(run, number):
+        it = run.plan.stages[number]
+        if reason := look_first(run, number) or run.record(StageBegins(number, it.guarded, it.scopes)):
             return end(run, Outcome.STOPPED, reason, number)
         if trouble := _stage(run, number):
             return _undone(run, number, trouble)
@@ -114,7 +116,6 @@ def _carry_out(run: Run) -> Result:
 
 def _stage(run: Run, number: int) -> Trouble | None:
     it = run.plan.stages[number]
-    run.record(StageBegins(number, it.guarded, it.scopes))
     carry_out = guard.carry_out if it.guarded else stage.carry_out
     trouble = carry_out(run, number, it)
     if trouble is None:
@@ -136,7 +137,8 @@ def _undone(run: Run, number: int, trouble: Trouble) -> Result:
 def end(run: Run, outcome: Outcome, reason: str, stages: int, trouble: Trouble | None = None) -> Result:
     """Tidy the devices up, unless something there may still be needed, and close the journal."""
     forget = () if outcome is Outcome.BROKEN else (device.forget(run.id),)
-    tidy = (*forget, lease.release(run.holder))
+    # The lease first: a step that was lost on its way and arrives now must find that its run is over.
+    tidy = (lease.release(run.holder), *forget)
     results = side_by_side({scope: partial(_tidy, run, scope, tidy) for scope in run.endpoints})
     left = tuple(f"{scope}: {why}" for scope, why in sorted(results.items()) if why)
     run.record(RunEnds(outcome.value, reason))

@@ -14,7 +14,7 @@ from grappe.apply.observe import UnreadableError
 from grappe.apply.parallel import side_by_side
 from grappe.apply.run import Run, Trouble, failure
 from grappe.graph.plan import Stage, Step
-from grappe.model.script import Script
+from grappe.model.script import Command, Script
 from grappe.transport.base import TransportError
 
 QUIET = 60
@@ -58,7 +58,8 @@ class _Work:
     def _step(self, index: int, step: Step) -> str:
         run, number, began = self.run, self.number, time.monotonic()
         names = tuple(str(c.key) for c in step.changes)
-        run.record(StepBegins(number, index, step.scope, names))
+        if problem := run.record(StepBegins(number, index, step.scope, names)):
+            return problem
         self.ran.append(index)
         try:
             reason = self._send(index, step)
@@ -78,7 +79,8 @@ class _Work:
 
     def _send(self, index: int, step: Step) -> str:
         run = self.run
-        before: Script = (lease.renew(run.holder), *device.prelude(run.id, self.number, index, step.undo))
+        prelude = device.prelude(run.id, run.holder.id, self.number, index, step.undo)
+        before: Script = (lease.renew(run.holder), *prelude)
         answers = run.way(step.scope).run(before + step.forward, timeout=run.options.step)
         if refused := failure(before, answers[: len(before)]):
             self.ran.remove(index)  # its undo did not get to the device, so nothing of it was begun
@@ -92,7 +94,7 @@ def undo(run: Run, number: int, stage: Stage, indices: Iterable[int]) -> Trouble
     for index in indices:
         step = stage.steps[index]
         run.record(UndoBegins(number, index, step.scope))
-        reason = _undo_step(run, step)
+        reason = _undo_step(run, step, device.quiet(run.id, number, index, QUIET))
         if not reason:
             run.record(UndoDone(number, index, step.scope))
             continue
@@ -103,17 +105,19 @@ def undo(run: Run, number: int, stage: Stage, indices: Iterable[int]) -> Trouble
     return trouble
 
 
-def _undo_step(run: Run, step: Step) -> str:
+def _undo_step(run: Run, step: Step, quiet: Command) -> str:
     until = time.monotonic() + run.options.patience
     # A failed command must not keep the others from being undone: what counts is what is seen after.
-    script = (device.quiet(QUIET), *(replace(command, check=False) for command in step.undo))
+    undo = () if step.irreversible else tuple(replace(command, check=False) for command in step.undo)
     changes = tuple(c.reverse() for c in reversed(step.changes))
     try:
-        answers = run.reach(step.scope, script, until, timeout=run.options.step)
+        answers = run.reach(step.scope, (quiet, *undo), until, timeout=run.options.step)
         if not answers[0].ok:
             return answers[0].out.strip()
         missing = run.settled(step.scope, changes, time.monotonic() + run.options.settle)
     except (TransportError, UnreadableError) as error:
         return getattr(error, "reason", str(error))
-    failed = (failure((c,), (a,)) for c, a in zip(step.undo, answers[1:], strict=True))
+    if missing and step.irreversible:
+        return f"it cannot be undone: {step.irreversible}"
+    failed = (failure((c,), (a,)) for c, a in zip(step.undo, answers[1:], strict=False))
     return "; ".join([*map(str, missing), *filter(None, failed)]) if missing else ""
