@@ -1,4 +1,4 @@
-"""Real guests in a twin: their own TCP obeys the VLANs, frames of 9000 bytes go whole, power and console work."""
+"""Real guests in a twin: their TCP obeys the VLANs, jumbo frames go whole, power and console work."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from twin.cluster import TwinCluster, twin_of
 
 from grappe.twin.guest import Console
+from twin.cluster import TwinCluster, twin_of
 
 pytestmark = pytest.mark.xdist_group("guests-talk")
 
@@ -46,8 +45,16 @@ switches:
   desk: {platform: unmanaged}
 vms:
   web1: {memory: 96M, boot: test-guest, host: h1, nics: [{network: front, address: .21}]}
-  web2: {memory: 96M, boot: test-guest, host: h2, nics: [{network: front, address: .22}, {network: back, address: .22}]}
-  sql1: {memory: 96M, boot: test-guest, host: h2, nics: [{network: transit, address: .31}, {network: back, address: .31}]}
+  web2:
+    memory: 96M
+    boot: test-guest
+    host: h2
+    nics: [{network: front, address: .22}, {network: back, address: .22}]
+  sql1:
+    memory: 96M
+    boot: test-guest
+    host: h2
+    nics: [{network: transit, address: .31}, {network: back, address: .31}]
   probe: {memory: 96M, boot: test-guest, host: h1, nics: [{port_group: outer}]}
 """
 
