@@ -317,12 +317,16 @@ def test_two_operators_at_once_the_second_is_told_who_and_until_when(rig: Rig) -
 
 def test_scopes_run_side_by_side(rig: Rig) -> None:
     meeting = threading.Barrier(2, timeout=10)
+
+    def meet(_number: int, script: Script) -> None:
+        if any(command.argv[-1] == "first.x" for command in script):
+            meeting.wait()
+
     for device in rig.devices.values():
-        device.before = lambda _n, script: (
-            meeting.wait() and None if any(c.argv[-1] == "first.x" for c in script) else None
-        )
+        device.before = meet
     plan = rig.plan({n: {**BEFORE[n], "first.x": "1"} for n in BEFORE})
     assert run(rig, plan).ok
+    assert not meeting.broken
 
 
 def test_each_device_is_archived_before_the_first_touch(rig: Rig) -> None:

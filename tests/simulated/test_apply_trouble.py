@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from grappe.apply.run import Options, Outcome
 from grappe.apply.runner import Result, apply
 from grappe.graph.change import Change
 from grappe.graph.plan import Plan, Stage, Step
-from grappe.graph.resource import Key
-from grappe.model.script import Script, command
+from grappe.graph.resource import Key, Resource, Value
+from grappe.model.script import Answer, Script, command
+from grappe.model.site import Site
+from grappe.platforms.base import Platform
 from grappe.transport.base import TransportError
-from simulated.sim import PLATFORM, SITE, Rig, SimTransport, resource
+from simulated.sim import PLATFORM, SITE, Rig, SimPart, SimTransport, resource
 
 QUICK = Options(settle=0.3, patience=5.0, attempt=1.0)
 BEFORE = {"d1": {"thing.y": "0", "wire.up": "a"}, "d2": {"thing.y": "0", "wire.up": "a"}}
@@ -43,9 +45,9 @@ def rig() -> Iterator[Rig]:
         yield it
 
 
-def run(rig: Rig, plan: Plan, **given: object) -> Result:
+def run(rig: Rig, plan: Plan, interrupt: Interrupt | None = None) -> Result:
     with Journal(rig.place / "journal.jsonl") as journal:
-        return apply(plan, SITE, rig.endpoints, journal, run_id="r", options=QUICK, **given)  # type: ignore[arg-type] - passed on as given
+        return apply(plan, SITE, rig.endpoints, journal, run_id="r", options=QUICK, interrupt=interrupt)
 
 
 def told(rig: Rig) -> list[Event | None]:
@@ -205,11 +207,13 @@ def test_a_silent_and_a_failing_device_are_unknown_never_empty(rig: Rig) -> None
 
 
 def test_answers_that_make_no_sense_make_a_device_unknown(rig: Rig) -> None:
-    class Odd(type(PLATFORM.parts[0])):  # type: ignore[misc] - a class of the test's own part
-        def understand(self, *_: object) -> object:
-            return json.loads("{")
+    class Odd(SimPart):
+        def understand(
+            self, _site: Site, _scope: str, _answers: Sequence[Answer]
+        ) -> tuple[Iterable[Resource], Mapping[str, Value]]:
+            return json.loads("{"), {}
 
-    platform = type(PLATFORM)(Odd())
+    platform = Platform(Odd())
     survey = observe(SITE, {"d1": Endpoint(platform, SimTransport(rig["d1"]))})
     assert survey.unknown["d1"].startswith("its answers were not understood: JSONDecodeError: Expecting")
     assert observe(SITE, {}).observations == {}
