@@ -100,24 +100,26 @@ class _Planner:
         for index, change in enumerate(self.changes):
             for token in sorted(change.after.claims if change.after else ()):
                 claim = (change.key.scope, token)
-                other = takers.setdefault(claim, index)
-                if other != index:
-                    hint = "only one of them can have it: change the declaration"
-                    self._refuse(index, "claim", f"wants {token}, as {self.changes[other].key} does", hint)
-                else:
-                    self._take(index, token, holders.get(claim))
+                self._take(index, token, holders.get(claim), takers.setdefault(claim, index))
 
-    def _take(self, index: int, token: str, holder: Key | None) -> None:
-        if holder is None or holder == self.changes[index].key:
+    def _take(self, index: int, token: str, holder: Key | None, taker: int) -> None:
+        """Settle who gets a token: its holder if that keeps it, else the first that asks."""
+        if holder == self.changes[index].key:
             return
-        giver = self.index.get(holder)
-        after = self.changes[giver].after if giver is not None else None
-        if giver is None or (after is not None and token in after.claims):
+        giver = self.index.get(holder) if holder is not None else None
+        if holder is not None and (giver is None or self._keeps(giver, token)):
             hint = f"adopt {holder} or take {token} away from it by hand"
             self._refuse(index, "claim", f"needs {token}, which {holder} holds", hint)
-        else:
+        elif taker != index:
+            hint = "only one of them can have it: change the declaration"
+            self._refuse(index, "claim", f"wants {token}, as {self.changes[taker].key} does", hint)
+        elif giver is not None:
             self.groups.union(index, giver)
             self.hand_overs.append((giver, index))
+
+    def _keeps(self, index: int, token: str) -> bool:
+        after = self.changes[index].after
+        return after is not None and token in after.claims
 
     def _edges_of_needs(self) -> dict[int, list[Key]]:
         """Edges from makers to users; returns the removals of things that a change needs, with the users."""
