@@ -125,7 +125,7 @@ def test_a_changed_host_key_is_refused_loudly(alone: Lab) -> None:
     with pytest.raises(TransportError) as caught:
         alone.transport().run((command("true"),))
     assert caught.value.reason.startswith(f"ITS HOST KEY HAS CHANGED (known from {alone.known_hosts}:1)")
-    assert f"ssh-keygen -R '[127.0.0.1]:{alone.port}'" in caught.value.hint
+    assert f"ssh-keygen -f {alone.known_hosts} -R '[127.0.0.1]:{alone.port}'" in caught.value.hint
 
 
 def test_an_alias_names_the_host_key_of_a_device_whose_address_changes(alone: Lab) -> None:

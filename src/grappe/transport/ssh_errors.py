@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,11 +21,14 @@ Advice = Callable[[re.Match[str], Called], tuple[str, str]]
 
 def _changed(match: re.Match[str], called: Called) -> tuple[str, str]:
     where = f" (known from {match['where']})" if match["where"] else ""
+    # ssh names the key as it is filed, which only it knows: the configuration may say HostKeyAlias.
+    forget = ["-f", match["file"]] if match["file"] else []
+    forget += ["-R", match["name"] or called.alias]
     return (
         f"ITS HOST KEY HAS CHANGED{where}: this is another machine, or somebody stands in between",
         "nothing was sent. Only if you know why, for instance because it was installed anew: compare the "
         "new key's fingerprint at its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then "
-        f"ssh-keygen -R '{called.alias}' and connect once by hand: {called.by_hand}",
+        f"ssh-keygen {shlex.join(forget)} and connect once by hand: {called.by_hand}",
     )
 
 
@@ -55,7 +59,11 @@ def _fixed(reason: str, hint: str) -> Advice:
 _TABLE: tuple[tuple[re.Pattern[str], Advice], ...] = tuple(
     (re.compile(pattern, re.DOTALL), advice)
     for pattern, advice in (
-        (r"IDENTIFICATION HAS CHANGED(?:.*Offending \S+ key in (?P<where>\S+))?", _changed),
+        (
+            r"IDENTIFICATION HAS CHANGED(?:.*Offending \S+ key in (?P<where>(?P<file>[^\r\n]+?):\d+)\s*\n)?"
+            r"(?:.*Host key for (?P<name>\S+) has changed)?",
+            _changed,
+        ),
         (r"you have requested strict checking|Host key verification failed", _unknown),
         (r"Permission denied \((?P<methods>[^)]*)\)", _denied),
         (
