@@ -62,7 +62,7 @@ def compare(
     ]
     chosen = {s: o for s, o in survey.observations.items() if not choices.only or s in choices.only}
     seen = {k: r for o in chosen.values() for k, r in o.resources.items()}
-    return diff(desired, seen, kinds_of(platforms.values()), choices.adopted)
+    return diff(desired, seen, kinds_of(platforms.values()), choices.adopted, scopes=chosen)
 
 
 def plan_site(

@@ -53,8 +53,8 @@ class NetworkPart:
         switch, *interfaces, files = answers
         guests = {str(nic.mac): vm.name for vm in site.vms.values() if vm.host == scope for nic in vm.nics}
         found, facts = links.understand(scope, tuple(interfaces))
-        switched = list(ovs.understand(scope, switch, guests))
-        persisted, told = stanzas.understand(scope, files)
+        switched = list(ovs.understand(scope, site.name, switch, guests))
+        persisted, told = stanzas.understand(scope, site.name, files)
         ports = {r.key.name: r for r in switched if r.key.kind in (ovs.BRIDGE, ovs.PORT)}
         owned = [link for each in found if (link := _of_port(each, ports)) is not None]
         resources = [*switched, *owned, *persisted]
@@ -168,7 +168,7 @@ def _resources(site: Site, scope: str, spec: NetworkSpec, seen: Observation) -> 
             continue
         else:
             lines = stanzas.plain_lines(link)
-        yield stanzas.resource(scope, link.device, lines, path=link.device in path)
+        yield stanzas.resource(scope, site.name, link.device, lines, path=link.device in path)
     for guest in spec.guests:
         if (found := ovs.guest_resource(scope, guest, seen.resources)) is not None:
             yield found

@@ -39,8 +39,11 @@ def traffic(device: str) -> str:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def understand(scope: str, answer: Answer, guests: Mapping[str, str]) -> Iterator[Resource]:
-    """Resources of the answer to QUESTION. `guests` names the VM of a MAC address."""
+def understand(scope: str, site: str, answer: Answer, guests: Mapping[str, str]) -> Iterator[Resource]:
+    """Resources of the answer to QUESTION. `guests` names the VM of a MAC address.
+
+    What another site's Grappe has made is as foreign as what a person made.
+    """
     if not answer.ok:
         return
     bridges, ports, interfaces = values.tables(answer.out)
@@ -51,14 +54,16 @@ def understand(scope: str, answer: Answer, guests: Mapping[str, str]) -> Iterato
         for port in rows:
             members = [interface_rows[u] for u in values.several(port["interfaces"]) if u in interface_rows]
             if port["name"] == bridge["name"]:
-                yield _bridge(scope, bridge, port, members)
+                yield _bridge(scope, site, bridge, port, members)
             elif "attached-mac" in port["external_ids"] | members[0]["external_ids"]:
                 yield _guest_port(scope, bridge["name"], port, members[0], guests)
             else:
-                yield _port(scope, bridge["name"], port, members)
+                yield _port(scope, site, bridge["name"], port, members)
 
 
-def _bridge(scope: str, bridge: values.Row, port: values.Row, interfaces: list[values.Row]) -> Resource:
+def _bridge(
+    scope: str, site: str, bridge: values.Row, port: values.Row, interfaces: list[values.Row]
+) -> Resource:
     native, tagged = values.carried(*_vlan_columns(port))
     return Resource(
         Key(scope, BRIDGE, bridge["name"]),
@@ -72,12 +77,12 @@ def _bridge(scope: str, bridge: values.Row, port: values.Row, interfaces: list[v
             "mtu_request": values.optional(interfaces[0]["mtu_request"]) if interfaces else None,
             "error": _errors(interfaces),
         },
-        marked=MARK in bridge["external_ids"],
+        marked=bridge["external_ids"].get(MARK) == site,
         facts=_raw(port) | _site(bridge),
     )
 
 
-def _port(scope: str, bridge: str, port: values.Row, interfaces: list[values.Row]) -> Resource:
+def _port(scope: str, site: str, bridge: str, port: values.Row, interfaces: list[values.Row]) -> Resource:
     native, tagged = values.carried(*_vlan_columns(port))
     internal = interfaces[0]["type"] == "internal"
     bonded = len(interfaces) > 1
@@ -98,7 +103,7 @@ def _port(scope: str, bridge: str, port: values.Row, interfaces: list[values.Row
         },
         needs=frozenset({Key(scope, BRIDGE, bridge)}),
         claims=frozenset(traffic(d) for d in devices),
-        marked=MARK in port["external_ids"],
+        marked=port["external_ids"].get(MARK) == site,
         facts=_raw(port) | _site(port),
     )
 
@@ -276,8 +281,7 @@ def _vlan_verbs(port: str, resource: Resource) -> Iterator[tuple[str, ...]]:
 
 
 def _mark(table: str, name: str, resource: Resource) -> Iterator[tuple[str, ...]]:
-    site = resource.facts.get("site", "yes") if resource.marked else None
-    yield from _map_entry(table, name, "external_ids", MARK, site)
+    yield from _map_entry(table, name, "external_ids", MARK, resource.facts.get("site"))
 
 
 def _map_entry(table: str, name: str, column: str, key: str, value: Value) -> Iterator[tuple[str, ...]]:

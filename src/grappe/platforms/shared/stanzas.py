@@ -19,7 +19,8 @@ from grappe.platforms.shared.network_spec import BridgeSpec, LinkSpec, PortSpec
 
 STANZA = "stanza"
 FOLDER = "/etc/network/interfaces.d"
-HEADER = "# Managed by Grappe: changes made here by hand are reported as drift."
+HEADER = "# Managed by Grappe for site "
+"""Start of a file of ours; the site's name follows."""
 
 QUESTION = command(
     "sh",
@@ -57,7 +58,8 @@ class Found:
     """Stanzas of one interface as the files have them."""
 
     file: str
-    marked: bool
+    site: str | None = None
+    """The site whose Grappe wrote the file; None: a person or an installer did."""
     lines: list[str] = field(default_factory=list)
 
     def option(self, name: str) -> str | None:
@@ -79,7 +81,7 @@ def parse(text: str) -> tuple[dict[str, Found], bool]:
     sourced = False
     for block in text.split("\x01")[1:]:
         file, _, content = block.partition("\n")
-        marked = content.startswith(HEADER)
+        site = _author(content)
         current: str | None = None
         for raw in content.splitlines():
             line = raw.strip()
@@ -90,32 +92,41 @@ def parse(text: str) -> tuple[dict[str, Found], bool]:
             if word == "auto" or word.startswith("allow-"):
                 current = None
                 for device in rest:
-                    _add(found, device, file, marked, f"{word} {device}")
+                    _add(found, device, Found(file, site), f"{word} {device}")
             elif word in _STARTS:
                 current = rest[0] if word == "iface" and rest else None
                 if current:
-                    _add(found, current, file, marked, line)
+                    _add(found, current, Found(file, site), line)
             elif current:
-                _add(found, current, file, marked, line)
+                _add(found, current, Found(file, site), line)
     return found, sourced
 
 
-def _add(found: dict[str, Found], device: str, file: str, marked: bool, line: str) -> None:
-    entry = found.setdefault(device, Found(file, marked))
-    if entry.marked and not marked:  # a foreign stanza beside ours is the one to speak about
-        found[device] = entry = Found(file, marked)
-    if entry.marked == marked:
+def _author(content: str) -> str | None:
+    """The site whose Grappe wrote a file, or None."""
+    first = content.partition("\n")[0]
+    return first.removeprefix(HEADER).split(":")[0] if first.startswith(HEADER) else None
+
+
+def _add(found: dict[str, Found], device: str, here: Found, line: str) -> None:
+    entry = found.setdefault(device, here)
+    if (
+        entry.site is not None and here.site is None
+    ):  # a person's stanza beside ours is the one to speak about
+        found[device] = entry = here
+    if entry.file == here.file:
         entry.lines.append(line)
 
 
-def understand(scope: str, answer: Answer) -> tuple[list[Resource], dict[str, Value]]:
+def understand(scope: str, site: str, answer: Answer) -> tuple[list[Resource], dict[str, Value]]:
     """A resource per interface that has stanzas (loopback left out), and the fact `interfaces.d`."""
     found, sourced = parse(answer.out)
     resources = [
         Resource(
             Key(scope, STANZA, device),
             persistent={"file": entry.file, "lines": tuple(entry.lines)},
-            marked=entry.marked,
+            marked=entry.site == site,
+            facts={"site": entry.site} if entry.site is not None else {},
         )
         for device, entry in found.items()
         if device != "lo"
@@ -128,7 +139,7 @@ def adequate(seen: Resource | None, spec: LinkSpec) -> bool:
     if seen is None or seen.marked or spec.kind != "nic":
         return False
     lines = seen.persistent["lines"]
-    entry = Found("", False, [str(line) for line in lines] if isinstance(lines, tuple) else [])
+    entry = Found("", None, [str(line) for line in lines] if isinstance(lines, tuple) else [])
     if not any(line.split()[0] in ("auto", "allow-hotplug") for line in entry.lines):
         return False
     if int(entry.option("mtu") or 1500) != spec.mtu or entry.option("ovs_type"):
@@ -153,10 +164,10 @@ def _gateways(entry: Found) -> set[str]:
 # --- wanting -----------------------------------------------------------------------------------------------
 
 
-def resource(scope: str, device: str, lines: Iterable[str], *, path: bool) -> Resource:
+def resource(scope: str, site: str, device: str, lines: Iterable[str], *, path: bool) -> Resource:
     """The resource of an interface's stanzas in a file of ours."""
     persistent: dict[str, Value] = {"file": f"{FOLDER}/grappe-{device}", "lines": tuple(lines)}
-    return Resource(Key(scope, STANZA, device), persistent=persistent, path=path)
+    return Resource(Key(scope, STANZA, device), persistent=persistent, path=path, facts={"site": site})
 
 
 def bridge_lines(spec: BridgeSpec, link: LinkSpec, ports: Iterable[PortSpec]) -> Iterator[str]:
@@ -236,23 +247,25 @@ def _method(address: str | None) -> str:
 
 
 def commands(changes: Iterable[Change]) -> Iterator[Command]:
-    """Write, remove, take over or give back."""
+    """Write, remove, take over or give back. A file that a Grappe wrote is replaced whole."""
     for change in changes:
-        device = change.key.name
-        before = change.before if change.before != change.after else None
-        if before is not None and not before.marked:
+        device, before, after = change.key.name, change.before, change.after
+        if before is not None and "site" not in before.facts:
             yield command("sh", "-c", _OUT, "sh", device, str(before.persistent["file"]))
-        elif before is not None and (change.after is None or not change.after.marked):
+        elif before is not None and (after is None or after.persistent["file"] != before.persistent["file"]):
             yield command("rm", "-f", "--", str(before.persistent["file"]))
-        if change.after is not None and not change.after.marked:
-            yield command("sh", "-c", _BACK, "sh", device, str(change.after.persistent["file"]))
-        elif change.after is not None:
-            yield _write(str(change.after.persistent["file"]), change.after.persistent["lines"])
+        if after is not None and "site" not in after.facts:
+            yield command("sh", "-c", _BACK, "sh", device, str(after.persistent["file"]))
+        elif after is not None:
+            yield _write(after)
 
 
-def _write(file: str, lines: Value) -> Command:
+def _write(stanza: Resource) -> Command:
+    lines = stanza.persistent["lines"]
     body = [_indented(str(line)) for line in lines] if isinstance(lines, tuple) else []
-    return command("sh", "-c", _WRITE, "sh", file, stdin="\n".join([HEADER, *body, ""]))
+    header = f"{HEADER}{stanza.facts['site']}: changes made here by hand are reported as drift."
+    file = str(stanza.persistent["file"])
+    return command("sh", "-c", _WRITE, "sh", file, stdin="\n".join([header, *body, ""]))
 
 
 def _indented(line: str) -> str:
