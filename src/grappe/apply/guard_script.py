@@ -32,8 +32,8 @@ printf '%s\\n' "$line" >>{home}/journal
 printf '%s\\n' "$line" >>"$d/log"
 }} 2>/dev/null
 fire() {{
-# Of this and a disarming only one can rename the file; one cut off while firing begins again.
-mv -- "$d/armed" "$d/firing" 2>/dev/null || [ -e "$d/firing" ] || exit 0
+# Of this and a disarming only one can rename the file; $2: a guard cut off while it fired begins again.
+mv -- "$d/armed" "$d/firing" 2>/dev/null || {{ [ -n "$2" ] && [ -e "$d/firing" ]; }} || exit 0
 printf '%s\\n' "$1" >"$d/reason"
 say "fires: $1"
 # What is still changing things must not go on behind the undo.
@@ -52,8 +52,8 @@ forget() {{
 systemctl disable "grappe-guard-{name}.service"
 rm -f "/etc/systemd/system/grappe-guard-{name}.service"
 }} >/dev/null 2>&1
-[ "$1" = boot ] && {{ fire "the machine was started again before anybody disarmed it"; }}
-[ -e "$d/firing" ] && fire "the machine was started again while it fired"
+[ -e "$d/firing" ] && fire "the machine was started again while it fired" again
+[ "$1" = boot ] && fire "the machine was started again before anybody disarmed it"
 echo $$ >"$d/pid.new" && mv -- "$d/pid.new" "$d/pid"
 read -r boot deadline <"$d/armed"
 while [ -e "$d/armed" ]; do
