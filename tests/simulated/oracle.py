@@ -19,6 +19,8 @@ class Verdict:
     refused: frozenset[str]
     final: State
     changes: Altered
+    foreign: frozenset[str]
+    undeclared: frozenset[str]
 
 
 def judge(case: Case, seen: State) -> Verdict:
@@ -32,7 +34,8 @@ def judge(case: Case, seen: State) -> Verdict:
         after = changes[name][1]
         if after is not None:
             final[name] = after
-    return Verdict(viable, blocked | (frozenset(changes) - viable), final, changes)
+    refused = blocked | (frozenset(changes) - viable)
+    return Verdict(viable, refused, final, changes, *_left_alone(case, seen))
 
 
 def _compare(case: Case, seen: State) -> tuple[Altered, frozenset[str]]:
@@ -52,15 +55,32 @@ def _compare(case: Case, seen: State) -> tuple[Altered, frozenset[str]]:
             blocked.add(name)
         else:
             changes[name] = (was, _overlay(resource, was or Thing()))
-    compared = {*case.scopes, *(n.split("/")[0] for n in {*wanted, *absent})}
     for name, was in seen.items():
-        if name in wanted or name in blocked or name.split("/")[0] not in compared:
+        if name in wanted or name in blocked or not _compared(case, name):
             continue
         if _may_vanish(name, was, name in absent and name in adopted):
             changes[name] = (was, None)
         elif name in absent:
             blocked.add(name)
     return changes, frozenset(blocked)
+
+
+def _compared(case: Case, name: str) -> bool:
+    """Whether the declaration says anything about the scope of an object."""
+    declared = [k for d in case.desired for k in (*(r.key for r in d.resources), *d.absent)]
+    return name.split("/")[0] in {*case.scopes, *(k.scope for k in declared)}
+
+
+def _left_alone(case: Case, seen: State) -> tuple[frozenset[str], frozenset[str]]:
+    """Objects to be reported as not ours, and ours with data that the declaration does not name."""
+    named = {r.where for d in case.desired for r in d.refusals}
+    named |= {str(k) for d in case.desired for k in (*(r.key for r in d.resources), *d.absent)}
+    loose = [n for n in seen if n not in named and _compared(case, n)]
+    owned = [n for n in loose if ROLES[n.split("/")[1]] is Role.OWNED]
+    return (
+        frozenset(n for n in owned if not seen[n].marked),
+        frozenset(n for n in owned if seen[n].marked and KINDS[n.split("/")[1]].data),
+    )
 
 
 def _may_vanish(name: str, thing: Thing, agreed: bool) -> bool:
@@ -135,10 +155,11 @@ def _finds_needs(
 
 
 def _taker(claim: str, holder: str, changes: Altered) -> str | None:
-    """Who is to have a token of the holder's scope after the plan: the first by name that asks for it."""
+    """Who is to have a token after the plan: who has it now and keeps it, else the first by name."""
     scope = holder.split("/")[0]
     asking = sorted(n for n in changes if n.split("/")[0] == scope and claim in _claims(changes[n][1]))
-    return asking[0] if asking else None
+    keeping = [n for n in asking if claim in _claims(changes[n][0])]
+    return (keeping + asking)[0] if asking else None
 
 
 def _finds_claims(name: str, kept: frozenset[str], changes: Altered, seen: State) -> bool:

@@ -34,6 +34,8 @@ def reaches_what_the_rules_allow(data: bytes) -> None:
     plan = case.plan(world)
     assert names(plan) == sorted(verdict.accepted), "changes"
     assert {r.where for r in plan.refusals} == verdict.refused, "refusals"
+    assert set(map(str, plan.foreign)) == verdict.foreign
+    assert set(map(str, plan.undeclared)) == verdict.undeclared
     execute(world, plan)
     assert world.state == verdict.final
 
@@ -254,9 +256,10 @@ def follows_ranks_where_nothing_else_decides(data: bytes) -> None:
     for stage in plan.stages:
         for scope in stage.scopes:
             changes = [c for s in stage.of(scope) for c in s.changes]
+            here = {str(c.key) for c in changes}
             for one, other in pairwise(changes):
                 a, b = str(one.key), str(other.key)
-                if a in far[a] or b in far[b] or b in far[a] or _waits_elsewhere(b, must | should):
+                if a in far[a] or b in far[b] or b in far[a] or _waits_elsewhere(b, here, must | should):
                     continue
                 if one.after is not None and other.after is not None:
                     assert KINDS[one.key.kind].rank <= KINDS[other.key.kind].rank, f"{a} before {b}"
@@ -264,8 +267,8 @@ def follows_ranks_where_nothing_else_decides(data: bytes) -> None:
                     assert KINDS[one.key.kind].rank >= KINDS[other.key.kind].rank, f"{a} before {b}"
 
 
-def _waits_elsewhere(name: str, pairs: set[tuple[str, str]]) -> bool:
-    return any(then == name and first.split("/")[0] != name.split("/")[0] for first, then in pairs)
+def _waits_elsewhere(name: str, here: set[str], pairs: set[tuple[str, str]]) -> bool:
+    return any(then == name and first not in here for first, then in pairs)
 
 
 def joins_only_what_the_device_makes_together(data: bytes) -> None:

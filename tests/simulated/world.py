@@ -243,6 +243,9 @@ def decode(data: bytes) -> Case:
     refused = frozenset(k for k in wanted if mood.wild and choices.chance(3))
     adopted = frozenset(k for k in KEYS if not mood.wild or choices.chance(50))
     coupled = (("h1", "sw"),) if choices.chance(50) else ()
+    if mood.wild and choices.chance(15):
+        wanted = {n: t for n, t in wanted.items() if not n.startswith("h2/")}
+        gone = frozenset(k for k in gone if k.scope != "h2")
     return Case(
         observed=observed,
         desired=_lowered(wanted, gone, refused, paths),
@@ -257,7 +260,7 @@ def _observed(choices: _Choices, mood: _Mood) -> State:
     state: State = {}
     free = {s: list(TOKENS) for s in SCOPES}
     for key in KEYS:
-        if not choices.chance(45):
+        if not choices.chance(20 if mood.circular and not mood.wild else 45):
             continue
         claims = choices.some(free[key.scope], 30 if mood.wild or key.kind != "dyn" else 5)
         free[key.scope] = [t for t in free[key.scope] if t not in claims]
@@ -300,7 +303,7 @@ def _declared(choices: _Choices, key: Key, there: bool, mood: _Mood) -> bool:
         return there and choices.chance(80)
     if key.kind == "vm" and there:
         return choices.chance(60 if mood.wild else 95)
-    return choices.chance(60 if there else 30)
+    return choices.chance(60 if there or (mood.circular and not mood.wild) else 30)
 
 
 def _thing(choices: _Choices, key: Key, mood: _Mood) -> Thing:
