@@ -207,7 +207,7 @@ def test_every_wrong_cell_has_a_problem_and_every_rendering_agrees(site: Site) -
     assert bool(wrong(call)) is any(problem.state is not State.UNPROVED for problem in found)
     assert call.ok is not bool(wrong(call))
     document = json.loads(json.dumps(to_json(call)))
-    assert document["schema"] == "grappe/roll-call/1"
+    assert document["format"] == "grappe/verify/1"
     assert document["ok"] is call.ok
     assert sum(len(row["LEAK"]) for row in document["matrix"]) == sum(
         cell.state is State.LEAK for row in call.cells for cell in row

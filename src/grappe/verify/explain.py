@@ -150,17 +150,24 @@ def _form(tags: Tags) -> str:
     return f"with tag {'.'.join(str(tag) for tag in tags)}" if tags else "untagged"
 
 
-def _list(names: Iterable[str], most: int = 6) -> str:
+_MOST = 6
+"""Names in a list before the rest is only counted."""
+
+
+def _list(names: Iterable[str]) -> str:
     """List names, the first few in full."""
     every = sorted(set(names))
-    rest = len(every) - most
-    return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(every) - _MOST
+    return ", ".join(every[:_MOST]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _carried(point: Point) -> str:
     """Say what a point ought to see."""
     parts = [f"{network} {_form((tag,) if tag else ())}" for network, tag in point.carries]
-    return "only " + ", ".join(parts) if parts else "nothing"
+    rest = len(parts) - _MOST
+    return (
+        "only " + ", ".join(parts[:_MOST]) + (f" and {rest} more" if rest > 0 else "") if parts else "nothing"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from grappe.verify.explain import Problem, problems
-from grappe.verify.rollcall import Cell, Heard, Kind, Point, RollCall, State
+from grappe.verify.matrix import MARKS, WIDTH, fitted, matrix
+from grappe.verify.rollcall import Cell, Heard, Point, RollCall, State
 
-SCHEMA = "grappe/roll-call/1"
-WIDTH = 120
-"""Columns a matrix may take before it is turned."""
-
-_MARKS = {
-    State.HEARD: "ok",
-    State.ISOLATED: "-",
-    State.LEAK: "LEAK",
-    State.DEAF: "DEAF",
-    State.UNPROVED: "?",
-    State.SELF: ".",
-}
+FORMAT = "grappe/verify/1"
 _WORST = (State.LEAK, State.DEAF, State.UNPROVED, State.HEARD, State.ISOLATED, State.SELF)
 
 
 def to_text(call: RollCall, *, full: bool = False) -> str:
     """Render a roll call: problems first, then one line a network over all devices.
 
-    With `full`, or for a network with a problem, its own matrix follows: a row for each sender, a column
-    for each listener that carries it, and whatever else heard it.
+    With `full`, or for a network with a problem, its own matrix follows. Whatever it says fits `WIDTH`
+    columns, unless a name of its own does not.
     """
     found = problems(call)
     parts = [
-        _headline(call, found),
-        *(f"  {problem.state}: {problem}" for problem in found),
+        _wrapped(_headline(call, found)),
+        *(_wrapped(f"  {problem.state}: {problem}", "    ") for problem in found),
         "",
         *_overview(call, found),
     ]
     for number, network in enumerate(call.plan.networks):
         if full or _needs_detail(call, network.name):
-            parts += ["", *_matrix(call, number)]
-    return "\n".join([*parts, "", _LEGEND])
+            parts += ["", *matrix(call, number)]
+    return "\n".join([*parts, "", _wrapped(_LEGEND)])
 
 
 _LEGEND = (
@@ -57,18 +49,17 @@ def _headline(call: RollCall, found: tuple[Problem, ...]) -> str:
     return f"Roll call {verdict}: {size}: {shown or 'nothing to judge'}.{problem}"
 
 
-def _table(rows: list[list[str]]) -> list[str]:
-    """Align columns to the left, two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+def _wrapped(text: str, indent: str = "") -> str:
+    """Break a sentence at spaces, so that it fits a screen."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _worst(cells: list[Cell]) -> str:
     """Return the mark of the worst cell."""
     states = {cell.state for cell in cells}
-    return next((_MARKS[state] for state in _WORST if state in states), ".")
+    return next((MARKS[state] for state in _WORST if state in states), ".")
 
 
 # One line a network
@@ -83,7 +74,7 @@ def _overview(call: RollCall, found: tuple[Problem, ...]) -> list[str]:
         voices = [n for n, voice in enumerate(call.plan.voices) if voice.network == network.name]
         marks = [_device_mark(call, voices, device, (device, network.name) in blamed) for device in devices]
         rows.append([network.name, *marks, _jumbo_mark(call, network.name, network.mtu)])
-    return _table(rows)
+    return fitted(rows)
 
 
 def _device_mark(call: RollCall, voices: list[int], device: str, blamed: bool) -> str:
@@ -113,60 +104,14 @@ def _needs_detail(call: RollCall, network: str) -> bool:
     )
 
 
-def _matrix(call: RollCall, number: int) -> list[str]:
-    """Senders down, listeners across; listeners that must not hear it appear only where something is
-    wrong."""
-    plan, name = call.plan, call.plan.networks[number].name
-    voices = [n for n, voice in enumerate(plan.voices) if voice.network == name]
-    shown = [
-        n
-        for n, point in enumerate(plan.points)
-        if name in dict(point.carries) or any(call.cells[voice][n].state is State.LEAK for voice in voices)
-    ]
-    tag = plan.tag(name)
-    title = f"{name} ({f'VLAN {tag}' if tag else 'untagged'}, MTU {plan.networks[number].mtu})"
-    if not voices:
-        return [f"{title}: nobody may send on it; it was only listened to"]
-    rows = [["from \\ to", *(_short(plan.points[n]) for n in shown), "others"]]
-    rows += [[_short(plan.speaker(v)), *_row(call, v, shown), _others(call, v, shown)] for v in voices]
-    return [title, *_narrow(rows)]
-
-
-def _narrow(rows: list[list[str]]) -> list[str]:
-    """Lay out a matrix; one that is too wide for a screen is turned, listeners down."""
-    lines = _table(rows)
-    if max(map(len, lines)) <= WIDTH:
-        return lines
-    turned = [list(column) for column in zip(*rows, strict=True)]
-    turned[0][0] = "to \\ from"
-    return _table(turned)
-
-
-def _short(point: Point) -> str:
-    """Name a point in a heading."""
-    guest = f" {point.label}" if point.kind is Kind.GUEST_PORT and point.label else f" {point.interface}"
-    return point.device + (guest if not point.temporary else f" {point.temporary.bridge}*")
-
-
-def _row(call: RollCall, voice: int, shown: list[int]) -> list[str]:
-    return [_MARKS[call.cells[voice][point].state] for point in shown]
-
-
-def _others(call: RollCall, voice: int, shown: list[int]) -> str:
-    """Count the listeners that must not hear a voice and are not shown."""
-    rest = [cell.state for point, cell in enumerate(call.cells[voice]) if point not in set(shown)]
-    unproved = rest.count(State.UNPROVED)
-    return f"{rest.count(State.ISOLATED)} isolated" + (f", {unproved} unproved" if unproved else "")
-
-
 # JSON
 
 
 def to_json(call: RollCall) -> dict[str, object]:
-    """Return the roll call as plain data, schema `SCHEMA`; cells refer to voices and points by number."""
+    """Return the roll call as plain data, format `FORMAT`; cells refer to voices and points by number."""
     plan = call.plan
     return {
-        "schema": SCHEMA,
+        "format": FORMAT,
         "site": plan.site,
         "ok": call.ok,
         "counts": {str(state): count for state, count in call.counts.items()},
