@@ -14,7 +14,7 @@ from grappe.model.site import Path
 Position = Callable[[Path], tuple[int, int] | None]
 """Line and column (from 1) of a place in the declaration; None where it has none."""
 
-JSON_FORMAT = "grappe.check/1"
+JSON_FORMAT = "grappe/check/1"
 """Name and version of the JSON that `to_json` makes; a new key does not change it, a changed one does."""
 
 _PLURALS = {

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 import grappe
-from grappe.cli import change, declaration, prove, twin, vm
-from grappe.cli.state import BAD_INPUT, State
+from grappe.cli import change, declaration, journal, output, prove, reach, twin, vm
+from grappe.cli.errors import Terminated, prepare_streams
+from grappe.cli.exits import FOUND, INTERRUPTED, TERMINATED, WORDS
+from grappe.cli.state import State
 
 app = typer.Typer(
     name="grappe",
@@ -18,18 +24,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help=(
-        "Declare a virtualisation cluster in one file; check it, plan the difference from the live state,"
-        " apply it without locking yourself out, prove it with real packets, and operate it.\n\n"
-        "A first round without any hardware:  grappe init > site.yaml;  grappe twin up;  grappe --twin apply;"
-        "  grappe --twin verify;  grappe twin down."
-    ),
+    help=f"""Declare a virtualisation cluster in one file; check it, plan the difference from the live state,
+apply it without locking yourself out, prove it with real packets, and operate it.
+
+\b
+A first round without any hardware:
+  grappe init > site.yaml
+  grappe twin up
+  grappe --twin apply
+  grappe --twin verify
+  grappe twin down
+
+{WORDS}
+""",
 )
 declaration.register(app)
+app.add_typer(twin.app, name="twin")
+reach.register(app)
 change.register(app)
 prove.register(app)
 app.add_typer(vm.app, name="vm")
-app.add_typer(twin.app, name="twin")
+journal.register(app)
+declaration.register_help(app)
 
 
 def _version(wanted: bool) -> None:
@@ -41,17 +57,27 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    file: Annotated[Path, typer.Option("--file", "-f", envvar="GRAPPE_FILE", help="The declaration.")] = Path(
-        "site.yaml"
-    ),
-    use_twin: Annotated[bool, typer.Option("--twin", help="Run the verb against the running twin.")] = False,
+    file: Annotated[
+        Path, typer.Option("--file", "-f", metavar="FILE", envvar="GRAPPE_FILE", help="The declaration.")
+    ] = Path("site.yaml"),
+    use_twin: Annotated[
+        bool, typer.Option("--twin", help="Run the verb against the twin, not the real devices.")
+    ] = False,
     twin_name: Annotated[
-        str | None, typer.Option("--twin-name", help="Name of the twin; the site's name by default.")
+        str | None,
+        typer.Option(
+            "--twin-name", metavar="NAME", help="The twin of this name (implies --twin); usually the site's."
+        ),
     ] = None,
     ssh_config: Annotated[
         Path | None,
         typer.Option(
-            "--ssh-config", exists=True, dir_okay=False, help="Instead of your own ssh configuration."
+            "--ssh-config",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="Use this ssh configuration instead of your own.",
         ),
     ] = None,
     version: Annotated[
@@ -65,10 +91,28 @@ def options(
     )
 
 
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
 def main() -> None:
-    """Run the command; a closed pipe (`grappe plan | head`) is no error."""
+    """Run the command."""
+    prepare_streams()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(BAD_INPUT)
+    except SystemExit as end:
+        _leave(end)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _leave(end: SystemExit) -> NoReturn:
+    status = end.code if isinstance(end.code, int) else 0
+    if output.failed() and not status:
+        status = FOUND
+    if status in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
+        # Threads that still wait for a silent device would keep the operator waiting too.
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -1,4 +1,4 @@
-"""A plan and a drift as text for people. Pure."""
+"""A plan as text for people: what is the same on several devices stands there once. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from grappe.graph.change import Action, Change, Difference
-from grappe.graph.plan import Plan, Stage, Step
-from grappe.graph.resource import Key, Refusal, Resource, Value
+from grappe.graph.change import Action, Change
+from grappe.graph.plan import Level, Plan, Stage, Step
+from grappe.graph.resource import Key, Refusal, Value
 from grappe.model.units import format_vlans
 
 SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.ADOPT: "&", Action.REMOVE: "-"}
 WORDS = {Action.CREATE: "make", Action.UPDATE: "change", Action.ADOPT: "take over", Action.REMOVE: "remove"}
+
+MANY = 5
+"""More new objects of one kind than this are listed by name only; --full shows their attributes."""
 
 
 def value_text(value: Value) -> str:
@@ -44,22 +47,123 @@ def change_lines(change: Change, *, scripts: bool = False) -> Iterator[str]:
 
 
 def _block(name: str, before: Value, after: Value, *, full: bool) -> Iterator[str]:
-    old = list(map(value_text, before)) if isinstance(before, tuple) else []
-    new = list(map(value_text, after)) if isinstance(after, tuple) else []
-    gone = [x for x in old if x not in new]
-    came = [x for x in new if x not in old]
+    gone, came = _gone(before, after), _gone(after, before)
     if not full and not gone:
-        yield f"    {name}: {len(new)} lines"
+        yield f"    {name}: {len(came)} lines"
         return
     yield f"    {name}:"
     yield from (f"      - {line}" for line in gone)
     yield from (f"      + {line}" for line in came)
 
 
+def _gone(before: Value, after: Value) -> list[str]:
+    """Lines of a long value that the other does not have."""
+    old = list(map(value_text, before)) if isinstance(before, tuple) else []
+    new = list(map(value_text, after)) if isinstance(after, tuple) else []
+    return [line for line in old if line not in new]
+
+
+# --- in short ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A change without its device: what it does to what, and each attribute's words."""
+
+    action: Action
+    kind: str
+    name: str
+    words: Mapping[str, str]
+
+    @property
+    def like(self) -> tuple[str, ...]:
+        """What must be equal for two devices' changes to stand in one line."""
+        return (self.action, self.kind, self.name, *self.words)
+
+
+def brief(change: Change) -> Brief:
+    """Put a change in short; an attribute that is the same now and at the next boot is named once."""
+    words: dict[str, str] = {}
+    for facet, name, before, after in change.attributes():
+        text = _attribute(change, before, after)
+        if not text or (facet == "persistent" and words.get(name) == text):
+            continue
+        words[f"{name} at boot" if facet == "persistent" else name] = text
+    return Brief(change.action, change.key.kind, change.key.name, words)
+
+
+def _attribute(change: Change, before: Value, after: Value) -> str:
+    if change.after is None or (change.before is None and after in (None, "", frozenset())):
+        return ""
+    if isinstance(before, tuple) or isinstance(after, tuple):
+        if change.before is None:
+            return ""  # a whole new file: --full has it
+        gone, came = _gone(before, after), _gone(after, before)
+        lost = f", {len(gone)} gone: {' | '.join(line.strip() for line in gone)}" if gone else ""
+        return f"{len(came)} new lines{lost}"
+    return value_text(after) if change.before is None else f"{value_text(before)} -> {value_text(after)}"
+
+
+def brief_lines(stage: Stage) -> Iterator[str]:
+    """A stage in short: devices with equal changes together."""
+    rows: dict[tuple[str, ...], dict[str, Brief]] = {}
+    for step in stage.steps:
+        for change in step.changes:
+            one = brief(change)
+            rows.setdefault((*one.like, *_twice(rows, one, step.scope)), {})[step.scope] = one
+    buckets: dict[tuple[str, ...], list[dict[str, Brief]]] = {}
+    for row in rows.values():
+        buckets.setdefault(tuple(row), []).append(row)
+    for scopes, found in buckets.items():
+        yield f"  {', '.join(scopes)}:"
+        yield from (f"    {line}" for line in _rows(found))
+
+
+def _twice(rows: Mapping[tuple[str, ...], Mapping[str, Brief]], one: Brief, scope: str) -> tuple[str, ...]:
+    """A device may change one object twice in a stage: each is a row of its own."""
+    count = 0
+    while scope in rows.get((*one.like, *[""] * count), {}):
+        count += 1
+    return ("",) * count
+
+
+def _rows(found: list[dict[str, Brief]]) -> Iterator[str]:
+    firsts = [next(iter(row.values())) for row in found]
+    created = Counter(one.kind for one in firsts if one.action is Action.CREATE)
+    listed: set[str] = set()
+    for row, one in zip(found, firsts, strict=True):
+        if one.action is not Action.CREATE or created[one.kind] <= MANY:
+            yield _row(row, one)
+        elif one.kind not in listed:
+            listed.add(one.kind)
+            names = [o.name for o in firsts if o.action is Action.CREATE and o.kind == one.kind]
+            yield f"+ {len(names)} {one.kind}s: {', '.join(names)}"
+
+
+def _row(row: Mapping[str, Brief], one: Brief) -> str:
+    words = [f"{name} {_values(row, name)}" for name in one.words]
+    head = f"{SIGNS[one.action]} {one.kind} {one.name}"
+    return f"{head}: {', '.join(words)}" if words else head
+
+
+def _values(row: Mapping[str, Brief], name: str) -> str:
+    """An attribute over several devices: once where it is the same."""
+    values = {scope: one.words[name] for scope, one in row.items()}
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    if len(values) > 4:
+        return "differs by device"
+    return "(" + "; ".join(f"{scope} {text}" for scope, text in values.items()) + ")"
+
+
+# --- the plan ----------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class PlanText:
-    """How much of a plan to show."""
+    """How much of a plan to show: `full`, every attribute device by device; `scripts`, every command too."""
 
+    full: bool = False
     scripts: bool = False
 
     def render(self, plan: Plan) -> str:
@@ -76,16 +180,34 @@ class PlanText:
     def _stage(self, number: int, stage: Stage) -> Iterator[str]:
         guard = "  GUARDED: each device undoes it by itself if it is cut off" if stage.guarded else ""
         yield f"stage {number}: {', '.join(stage.scopes)}{guard}"
-        for scope in stage.scopes:
-            for step in stage.of(scope):
-                yield f"  {scope}  disruption: {_disruption(step)}"
-                if step.irreversible:
-                    yield f"    CANNOT BE UNDONE: {step.irreversible}"
-                yield from (
-                    f"    {line}" for c in step.changes for line in change_lines(c, scripts=self.scripts)
-                )
-                if self.scripts:
-                    yield from _script(step)
+        if self.full or self.scripts:
+            for scope in stage.scopes:
+                yield from (line for step in stage.of(scope) for line in self._step(step))
+            return
+        yield from _warnings(stage)
+        yield from brief_lines(stage)
+
+    def _step(self, step: Step) -> Iterator[str]:
+        yield f"  {step.scope}  disruption: {_disruption(step)}"
+        if step.irreversible:
+            yield f"    CANNOT BE UNDONE: {step.irreversible}"
+        for change in step.changes:
+            yield from (f"    {line}" for line in change_lines(change, scripts=self.scripts))
+        if self.scripts:
+            yield from _script(step)
+
+
+def _warnings(stage: Stage) -> Iterator[str]:
+    """What a stage disturbs and what cannot be undone, devices with the same together."""
+    told: dict[str, list[str]] = {}
+    for step in stage.steps:
+        if step.disruption.level is not Level.NONE:
+            text = f"disruption: {_disruption(step)}".replace(f"{step.scope}/", "")
+            told.setdefault(text, []).append(step.scope)
+        if step.irreversible:
+            told.setdefault(f"CANNOT BE UNDONE: {step.irreversible}", []).append(step.scope)
+    for text, scopes in told.items():
+        yield f"  {', '.join(dict.fromkeys(scopes))}: {text}"
 
 
 def _script(step: Step) -> Iterator[str]:
@@ -107,12 +229,10 @@ def _disruption(step: Step) -> str:
 def _headline(plan: Plan) -> str:
     changes = plan.changes
     if not changes:
-        blocked = f"; {len(plan.refusals)} refused" if plan.refusals else ""
-        return (
-            f"{plan.site}: nothing to do, everything is as declared{blocked}"
-            if not blocked
-            else (f"{plan.site}: nothing can be done{blocked}")
-        )
+        if plan.refusals:
+            return f"{plan.site}: nothing can be done; {len(plan.refusals)} refused"
+        asked = "everything that was asked" if plan.frozen else "everything"
+        return f"{plan.site}: nothing to do, {asked} is as declared"
     counts = Counter(c.action for c in changes)
     words = ", ".join(f"{counts[a]} to {WORDS[a]}" for a in Action if counts[a])
     scopes = len({c.key.scope for c in changes})
@@ -126,70 +246,11 @@ def _refusals(refusals: Iterable[Refusal]) -> list[str]:
 
 
 def _grouped(title: str, keys: Iterable[Key]) -> list[str]:
-    """One line per scope and kind."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """One line per kind and list of names; devices with the same together."""
+    names: dict[tuple[str, str], list[str]] = {}
     for key in keys:
-        groups.setdefault((key.scope, key.kind), []).append(key.name)
-    return [f"{title}: {s} {k}: {', '.join(sorted(names))}" for (s, k), names in sorted(groups.items())]
-
-
-# --- drift -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """One thing that is not as declared."""
-
-    key: Key
-    facet: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.key.kind} {self.key.name}: {self.message}"
-
-
-def drifts(difference: Difference, seen: Mapping[Key, Resource]) -> tuple[Drift, ...]:
-    """Everything that differs, and foreign objects inside what is ours."""
-    found = [d for change in difference.changes for d in _drifts(change)]
-    found += [
-        Drift(key, "running", f"is in {need.kind} {need.name}, but nobody declared it")
-        for key in difference.foreign
-        for need in sorted(seen[key].needs)
-        if need in seen and seen[need].marked
-    ]
-    return tuple(sorted(found, key=lambda d: (d.key, d.facet, d.message)))
-
-
-def _drifts(change: Change) -> Iterator[Drift]:
-    if change.action is Action.CREATE:
-        yield Drift(change.key, "running", "is missing")
-    elif change.action is Action.REMOVE:
-        yield Drift(change.key, "running", "is there, but is not declared")
-    else:
-        for facet, name, before, after in change.attributes():
-            where = "at the next boot" if facet == "persistent" else "now"
-            text = f"{name} is {value_text(before)} {where}, declared {value_text(after)}"
-            text += _set_difference(before, after)
-            yield Drift(change.key, facet, text)
-
-
-def _set_difference(before: Value, after: Value) -> str:
-    """What a set lacks or has too much: the eye does not find it in two long lists."""
-    if not (isinstance(before, frozenset) and isinstance(after, frozenset) and before and after):
-        return ""
-    lacks = value_text(frozenset(x for x in after if x not in before))  # type: ignore[arg-type] # of one kind
-    extra = value_text(frozenset(x for x in before if x not in after))  # type: ignore[arg-type] # of one kind
-    words = [f"lacks {lacks}"] * (lacks != "none") + [f"should not have {extra}"] * (extra != "none")
-    return f" ({'; '.join(words)})"
-
-
-def drift_text(site: str, scopes: Mapping[str, int], found: Iterable[Drift], extra: Iterable[str]) -> str:
-    """Scope by scope. `scopes` gives the number of objects seen in each."""
-    by_scope: dict[str, list[Drift]] = {s: [] for s in scopes}
-    for drift in found:
-        by_scope.setdefault(drift.key.scope, []).append(drift)
-    lines = [f"{site}:"]
-    for scope, items in sorted(by_scope.items()):
-        lines.append(f"  {scope}: " + ("as declared" if not items else f"{len(items)} not as declared"))
-        lines += [f"    {item}" for item in items]
-    return "\n".join([*lines, *extra])
+        names.setdefault((key.scope, key.kind), []).append(key.name)
+    same: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (scope, kind), found in sorted(names.items()):
+        same.setdefault((kind, tuple(sorted(found))), []).append(scope)
+    return [f"{title}: {', '.join(s)}: {kind} {', '.join(found)}" for (kind, found), s in same.items()]

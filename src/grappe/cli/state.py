@@ -1,22 +1,20 @@
-"""What every command shares: the file, the twin, and how an error reaches the operator."""
+"""What every verb shares: the global options, and what they lead to."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import typer
+
+from grappe.cli.errors import fail, os_words
+from grappe.cli.exits import BAD_INPUT
 
 if TYPE_CHECKING:
     from grappe.app import Cluster
     from grappe.document import Document
-
-OK, FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit statuses: all is well; something was found (drift, a refusal, a failure); wrong use, bad file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +27,29 @@ class State:
     ssh_config: Path | None = None
 
     def document(self) -> Document:
-        """Load the declaration; a bad one ends the program with every problem listed."""
+        """Load the declaration. Raises DeclarationError; ends the program when it cannot be read."""
         from grappe.document import load
 
-        with speaking():
-            return load(self.file)
+        self._readable()
+        return load(self.file)
 
     def cluster(self) -> Cluster:
         """The declaration with its devices: the twin's with --twin, the real ones otherwise."""
+        self._readable()
         from grappe import app
 
-        with speaking():
-            return app.twin(self.file, self.twin_name) if self.twin else app.real(self.file, self.ssh_config)
+        return app.twin(self.file, self.twin_name) if self.twin else app.real(self.file, self.ssh_config)
+
+    def _readable(self) -> None:
+        try:
+            with self.file.open("rb") as file:
+                file.read(1)
+        except FileNotFoundError:
+            hint = "name one with --file FILE or GRAPPE_FILE, or write a first one: grappe init > site.yaml"
+            fail(f"{self.file}: there is no such declaration", hint, status=BAD_INPUT)
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+            said = os_words(error) if isinstance(error, OSError) else str(error)
+            fail(f"{said}; expected a declaration (YAML text)", status=BAD_INPUT)
 
 
 def state(context: typer.Context) -> State:
@@ -51,47 +60,18 @@ def state(context: typer.Context) -> State:
     return found
 
 
-@contextmanager
-def speaking() -> Iterator[None]:
-    """Turn the errors that an operator can act on into their text and an exit status; hide no bug."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        fail("interrupted", status=INTERRUPTED)
-    except _expected() as error:
-        fail(str(error), status=_status(error))
-    except FileNotFoundError as error:
-        fail(f"{error.filename}: no such file", "name the declaration with --file", status=BAD_INPUT)
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
-        fail(str(error), status=BAD_INPUT)
+def must_know(kind: str, words: Iterable[str], known: Collection[str]) -> None:
+    """End the program when a word is not among the known names of its kind; the nearest name is told."""
+    from grappe.document.problem import nearest, one_of
 
-
-def _expected() -> tuple[type[Exception], ...]:
-    from grappe.document import DeclarationError
-    from grappe.transport.base import TransportError
-
-    return (DeclarationError, TransportError, *_twin_errors())
-
-
-def _twin_errors() -> tuple[type[Exception], ...]:
-    """Errors of the twin, if it was loaded at all."""
-    errors, blueprint = sys.modules.get("grappe.twin.errors"), sys.modules.get("grappe.twin.blueprint")
-    found = [getattr(errors, "TwinError", None), getattr(blueprint, "BlueprintError", None)]
-    return tuple(e for e in found if e is not None)
-
-
-def _status(error: Exception) -> int:
-    return BAD_INPUT if type(error).__name__ == "DeclarationError" else FOUND
-
-
-def fail(message: str, hint: str = "", *, status: int = FOUND) -> NoReturn:
-    """Say an error on standard error and end."""
-    typer.secho(f"error: {message}", err=True, fg="red")
-    if hint:
-        typer.echo(f"  {hint}", err=True)
-    raise typer.Exit(status)
-
-
-def say(text: str = "") -> None:
-    """Print a line."""
-    typer.echo(text)
+    wrong = [word for word in dict.fromkeys(words) if word not in known]
+    if not wrong:
+        return
+    close = [name for word in wrong if (name := nearest(word, known))]
+    if close:
+        hint = f"did you mean {', '.join(close)}?"
+    elif known:
+        hint = f"expected {one_of(known, kind)}" + (f": {', '.join(known)}" if len(known) > 8 else "")
+    else:
+        hint = f"the declaration has no {kind}"
+    fail(f"no {kind} {', '.join(wrong)} in the declaration", hint, status=BAD_INPUT)

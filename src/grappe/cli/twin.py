@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from grappe.cli.state import State, fail, say, speaking, state
+from grappe.cli import complete
+from grappe.cli.errors import fail, os_words, speaking
+from grappe.cli.exits import BAD_INPUT
+from grappe.cli.output import say, say_json
+from grappe.cli.state import State, must_know, state
 
 if TYPE_CHECKING:
     from grappe.twin.lab import Lab, LabStatus
 
 app = typer.Typer(
     no_args_is_help=True,
-    help=(
-        "Bring the declared site up on this machine: hosts and switches with their own Open vSwitch,"
-        " libvirt and SSH, cables that can be pulled. Only cables and factory settings are laid; everything"
-        " else comes from grappe --twin apply."
-    ),
+    rich_markup_mode=None,
+    help="""Try a site on this machine: up, down, status, shell, fault.
+
+Hosts and switches come up with their own Open vSwitch, libvirt and SSH, and with cables that can be pulled.
+Only cables and factory settings are laid; everything else comes from grappe --twin apply. Needs Linux, and
+root or an ordinary user with subordinate ids (uidmap).""",
 )
 
 
@@ -38,93 +42,154 @@ class Fault(StrEnum):
 def _lab(found: State) -> Lab:
     from grappe.twin.lab import Lab
 
-    return Lab.attach(found.twin_name or found.document().site.name)
+    return Lab.attach(_name(found))
+
+
+def _name(found: State) -> str:
+    return found.twin_name or found.document().site.name
 
 
 @app.command()
+@speaking()
 def up(
     context: typer.Context,
     qemu: Annotated[
         list[str] | None,
-        typer.Option(help="A host to run as a machine with its own kernel and systemd; repeatable."),
+        typer.Option(
+            metavar="HOST",
+            autocompletion=complete.hosts,
+            help="A host to run as a machine with its own kernel and systemd; repeatable.",
+        ),
     ] = None,
 ) -> None:
-    """Bring the twin up. It stays until `grappe twin down`."""
+    """Bring the twin up; it stays until grappe twin down.
+
+    Makes namespaces, virtual cables and processes of its own; nothing of this machine's network is touched.
+    Its files lie in /var/lib/grappe/twin/NAME (root) or ~/.local/state/grappe/twin/NAME.
+
+    \b
+    Examples:
+      grappe twin up
+      grappe --twin-name try2 twin up       a second one beside it
+      grappe twin up --qemu h1              h1 boots Debian, for what needs a real reboot
+    """
     from grappe.twin.bring_up import bring_up
 
     found = state(context)
     document = found.document()
-    unknown = sorted(set(qemu or ()) - document.site.hosts.keys())
-    if unknown:
-        fail(f"no host {', '.join(unknown)}", f"hosts: {', '.join(document.site.hosts)}")
-    with speaking():
-        machines = dict.fromkeys(qemu or (), "qemu")
-        lab = bring_up(document.site, found.twin_name or document.site.name, machines, say)
-        say(_status_text(lab.status()))
+    must_know("host", qemu or (), document.site.hosts)
+    machines = dict.fromkeys(qemu or (), "qemu")
+    lab = bring_up(document.site, found.twin_name or document.site.name, machines, say)
+    say(_status_text(lab.status()))
 
 
 @app.command()
+@speaking()
 def down(context: typer.Context) -> None:
     """Take the twin down: every process, namespace, interface and file of it."""
-    with speaking():
-        lab = _lab(state(context))
-        lab.down()
-        say(f"twin {lab.blueprint.name} is down")
+    from grappe.twin.lab import Lab
+
+    name = _name(state(context))
+    if name not in Lab.names() and Lab.sweep(name):
+        say(f"twin {name} was not up; what a killed one had left is removed")
+        return
+    Lab.attach(name).down()
+    say(f"twin {name} is down")
 
 
 @app.command()
+@speaking()
 def status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Tell what runs in the twin and which cables are plugged."""
-    with speaking():
-        found = _lab(state(context)).status()
-        say(_status_json(found) if as_json else _status_text(found))
+    """Tell what runs in the twin, and which cables are pulled or have no carrier."""
+    found = _lab(state(context)).status()
+    if as_json:
+        say_json(_status_json(found))
+    else:
+        say(_status_text(found))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
+@speaking()
 def shell(
     context: typer.Context,
-    host: Annotated[str, typer.Argument(help="Host or switch; `operator` for the person's own place.")],
+    host: Annotated[
+        str,
+        typer.Argument(
+            help="Host or switch, or `operator`: the person's own place.", autocompletion=complete.consoles
+        ),
+    ],
     command: Annotated[list[str] | None, typer.Argument(help="Command instead of a shell.")] = None,
 ) -> None:
-    """Open a shell on a host's console, past its network."""
-    with speaking():
-        lab = _lab(state(context))
-        words = command or ["/bin/bash", "-l"]
-        argv = lab.operator_argv(words) if host == "operator" else lab.shell_argv(host, words)
-    os.execvp(argv[0], argv)  # noqa: S606 - an argv list, and to become that program is the point
+    """Open a shell on a host's console, past its network.
+
+    \b
+    Examples:
+      grappe twin shell h1
+      grappe twin shell sw1 -- ovs-vsctl show
+      grappe twin shell operator -- ping -c 1 192.168.10.11
+    """
+    lab = _lab(state(context))
+    words = command or ["/bin/bash", "-l"]
+    if host == "operator":
+        become(lab.operator_argv(words))
+    must_know("console", [host], [*(node.name for node in lab.blueprint.nodes), "operator"])
+    become(lab.shell_argv(host, words))
+
+
+def become(argv: list[str]) -> NoReturn:
+    """Become a program; end with its words when it cannot be started."""
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - an argv list, and to become that program is the point
+    except OSError as error:
+        fail(f"{argv[0]} cannot be started: {os_words(error)}")
 
 
 @app.command()
+@speaking()
 def fault(
     context: typer.Context,
     what: Annotated[Fault, typer.Argument(help="What to do.")],
-    where: Annotated[str, typer.Argument(help="HOST, or HOST/NIC for a cable.")],
+    where: Annotated[
+        str, typer.Argument(help="HOST, or HOST/NIC for a cable.", autocompletion=complete.faults)
+    ],
 ) -> None:
-    """Hurt the twin, or heal it: cables, power, the way of management."""
+    """Hurt the twin, or heal it: cables, power, the way of management.
+
+    \b
+    Examples:
+      grappe twin fault pull h1/eth1         grappe twin fault plug h1/eth1
+      grappe twin fault power-off h2         grappe twin fault power-on h2
+      grappe twin fault cut-management h3    grappe twin fault restore-management h3
+    """
     node, _, nic = where.partition("/")
     if (what in (Fault.PULL, Fault.PLUG)) != bool(nic):
         expected = "HOST/NIC" if what in (Fault.PULL, Fault.PLUG) else "HOST"
-        fail(f"{what} takes {expected}, found {where}", "grappe twin status lists them")
-    with speaking():
-        lab = _lab(state(context))
-        if what is Fault.PULL:
+        fail(f"{what}: expected {expected}, found {where}", "grappe twin status lists them", status=BAD_INPUT)
+    lab = _lab(state(context))
+    must_know("host or switch", [node], [one.name for one in lab.blueprint.nodes])
+    if nic:
+        must_know("NIC", [where], [f"{node}/{one.name}" for one in lab.blueprint.node(node).nics])
+    _do(lab, what, node, nic)
+    say(f"{what}: {where}")
+
+
+def _do(lab: Lab, what: Fault, node: str, nic: str) -> None:
+    match what:
+        case Fault.PULL:
             lab.pull_cable(node, nic)
-        elif what is Fault.PLUG:
+        case Fault.PLUG:
             lab.plug_cable(node, nic)
-        else:
-            _FAULTS[what](lab, node)
-        say(f"{what}: {where}")
-
-
-_FAULTS = {
-    Fault.POWER_OFF: lambda lab, node: lab.power_off(node),
-    Fault.POWER_ON: lambda lab, node: lab.power_on(node),
-    Fault.CUT_MANAGEMENT: lambda lab, node: lab.cut_management(node),
-    Fault.RESTORE_MANAGEMENT: lambda lab, node: lab.restore_management(node),
-}
+        case Fault.POWER_OFF:
+            lab.power_off(node)
+        case Fault.POWER_ON:
+            lab.power_on(node)
+        case Fault.CUT_MANAGEMENT:
+            lab.cut_management(node)
+        case Fault.RESTORE_MANAGEMENT:
+            lab.restore_management(node)
 
 
 def _status_text(found: LabStatus) -> str:
@@ -143,7 +208,8 @@ def _status_text(found: LabStatus) -> str:
     return "\n".join(lines)
 
 
-def _status_json(found: LabStatus) -> str:
+def _status_json(found: LabStatus) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return json.dumps({"format": "grappe/twin-status/1", **asdict(found)}, default=str, indent=2)
+    made = asdict(found)
+    return {"format": "grappe/twin-status/1", **made, "state_dir": str(found.state_dir)}

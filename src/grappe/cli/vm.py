@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grappe.cli.state import BAD_INPUT, FOUND, fail, say, speaking, state
+from grappe.cli import complete
+from grappe.cli.errors import fail, speaking
+from grappe.cli.exits import FOUND
+from grappe.cli.output import say, say_json
+from grappe.cli.state import must_know, state
 
 if TYPE_CHECKING:
     from grappe.app import Cluster
     from grappe.model.site import Vm
     from grappe.platforms.planning import Survey
 
-app = typer.Typer(no_args_is_help=True, help="List, start and stop VMs, and open their consoles.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="""Operate VMs: list, start, stop, console.
 
-Name = Annotated[str, typer.Argument(help="Name of the VM, as declared.")]
+What a VM is comes from the declaration: grappe apply makes it.""",
+)
+
+Name = Annotated[
+    str, typer.Argument(metavar="VM", help="Name of the VM, as declared.", autocompletion=complete.vms)
+]
 
 
 @app.command("list")
+@speaking()
 def list_vms(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """List declared VMs and those found on the hosts, with their state."""
-    with speaking():
-        cluster = state(context).cluster()
-        survey = cluster.survey()
+    """List declared VMs and those found on the hosts, with their state.
+
+    Touches nothing. Exit status 1 when a host does not answer.
+    """
+    cluster = state(context).cluster()
+    survey = cluster.survey()
     rows = list(_rows(cluster, survey))
+    silent = {**survey.unknown, **survey.excused}
     if as_json:
-        say(json.dumps({"format": "grappe/vms/1", "vms": rows, "unknown": dict(survey.unknown)}, indent=2))
-        return
-    widths = [max(len(str(r[c])) for r in [*rows, {c: c for c in _COLUMNS}]) for c in _COLUMNS]
-    for row in [{c: c.upper() for c in _COLUMNS}, *rows]:
+        say_json({"format": "grappe/vm-list/1", "site": cluster.site.name, "vms": rows, "unknown": silent})
+    else:
+        _table(rows)
+        for scope, reason in silent.items():
+            say(f"not asked: {scope}: {reason}")
+    if survey.unknown:
+        raise typer.Exit(FOUND)
+
+
+def _table(rows: list[dict[str, str]]) -> None:
+    heading = {c: c.upper() for c in _COLUMNS}
+    widths = [max(len(str(r[c])) for r in [*rows, heading]) for c in _COLUMNS]
+    for row in [heading, *rows]:
         say("  ".join(f"{row[c]!s:<{w}}" for c, w in zip(_COLUMNS, widths, strict=True)).rstrip())
-    for scope, reason in survey.unknown.items():
-        say(f"not asked: {scope}: {reason}")
 
 
 _COLUMNS = ("name", "host", "state", "declared", "networks", "addresses")
@@ -66,14 +87,19 @@ def _rows(cluster: Cluster, survey: Survey) -> Iterator[dict[str, str]]:
 
 
 @app.command()
+@speaking()
 def start(context: typer.Context, name: Name) -> None:
-    """Start a VM that is made and stopped."""
+    """Start a VM that is made and stopped. Runs as a plan of one step, with a journal."""
     _switch(context, name, on=True)
 
 
 @app.command()
+@speaking()
 def stop(context: typer.Context, name: Name) -> None:
-    """Ask a VM to shut down by its power button, and wait until it has. It is never killed."""
+    """Ask a VM to shut down by its power button, and wait until it has.
+
+    It is never killed. Runs as a plan of one step, with a journal.
+    """
     _switch(context, name, on=False)
 
 
@@ -82,40 +108,39 @@ def _switch(context: typer.Context, name: str, *, on: bool) -> None:
     from grappe.graph.plan import Level
     from grappe.operate.power import power
 
-    with speaking():
-        cluster = state(context).cluster()
-        host = _host(cluster, _vm(cluster, name))
-        survey = cluster.survey(frozenset({host}))
-        if host in survey.unknown:
-            fail(f"{host}: {survey.unknown[host]}")
-        change = power(host, name, survey.resources, on=on)
-        plan = cluster.planned(change, survey)
-        settle_past(cluster, resume=False, abort=False)
-        consent = Consent(yes=True, limit=Level.GUEST_RESTART, partial=False)
-        if not run_plan(cluster, plan, consent, undo_all=False):
-            raise typer.Exit(FOUND)
+    cluster = state(context).cluster()
+    host = _host(cluster, _vm(cluster, name))
+    survey = cluster.survey(frozenset({host}))
+    silent = {**survey.unknown, **survey.excused}
+    if host in silent:
+        fail(f"{host}: {silent[host]}")
+    plan = cluster.planned(power(host, name, survey.resources, on=on), survey)
+    settle_past(cluster, resume=False, abort=False)
+    consent = Consent(yes=True, limit=Level.GUEST_RESTART, partial=False)
+    if not run_plan(cluster, plan, consent, undo_all=False):
+        raise typer.Exit(FOUND)
 
 
 @app.command()
+@speaking()
 def console(context: typer.Context, name: Name) -> None:
     """Open a VM's serial console; Ctrl-] leaves it."""
+    from grappe.cli.twin import become
     from grappe.operate.power import console_argv
 
-    with speaking():
-        cluster = state(context).cluster()
-        vm = _vm(cluster, name)
-        argv = cluster.transports[_host(cluster, vm)].argv(console_argv(name), tty=True)
-    os.execvp(argv[0], argv)  # noqa: S606 - an argv list, and to become that program is the point
+    cluster = state(context).cluster()
+    vm = _vm(cluster, name)
+    become(cluster.transports[_host(cluster, vm)].argv(console_argv(name), tty=True))
 
 
 def _vm(cluster: Cluster, name: str) -> Vm:
     found: Mapping[str, Vm] = cluster.site.vms
-    if name not in found:
-        fail(f"no VM {name}", f"VMs: {', '.join(found)}", status=BAD_INPUT)
+    must_know("VM", [name], found)
     return found[name]
 
 
 def _host(cluster: Cluster, vm: Vm) -> str:
     if vm.host is None or vm.host not in cluster.endpoints:
-        fail(f"{vm.name} is on no host that can be reached", "declare host: for it", status=FOUND)
+        where = f"host {vm.host} cannot be reached from here" if vm.host else "it is placed on no host"
+        fail(f"{vm.name}: {where}", "declare host: for it")
     return vm.host

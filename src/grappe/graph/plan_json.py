@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +13,10 @@ from grappe.graph.plan import Disruption, Level, Plan, Stage, Step
 from grappe.graph.resource import Attributes, Key, Refusal, Resource, Role, Value
 from grappe.model.script import Command, Script
 
-VERSION = (1, 0)
-"""Major and minor: another major is refused, a newer minor only adds."""
+FORMAT = "grappe/plan/1"
+"""Name and version: a new key does not change it, a changed one does. Another version is refused."""
+
+_NAME = "grappe/plan/"
 
 Json = dict[str, Any]
 
@@ -23,27 +26,38 @@ class PlanFileError(ValueError):
 
 
 def dump(plan: Plan) -> str:
-    """Write a plan as JSON text. The same plan gives the same text."""
-    return json.dumps(to_json(plan), indent=1, ensure_ascii=True) + "\n"
+    """Write a plan as JSON text with a sum over it. The same plan gives the same text."""
+    data = to_json(plan)
+    return json.dumps({**data, "sum": _sum(data)}, indent=1, ensure_ascii=True) + "\n"
+
+
+def _sum(data: Json) -> str:
+    """SHA-256 of what a plan says; layout and order of keys do not count."""
+    text = json.dumps({k: v for k, v in data.items() if k != "sum"}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load(text: str, *, digest: str | None = None) -> Plan:
     """Read what `dump` wrote.
 
-    With `digest`, the plan must have been made from that declaration. Raises PlanFileError.
+    With `digest`, the plan must have been made from that declaration. Raises PlanFileError, also when the
+    text is not what was written: a plan is carried out as it was reviewed.
     """
     try:
         data = json.loads(text)
-    except ValueError as error:
-        raise PlanFileError(f"expected a plan in JSON, found something else: {error}") from error
-    return from_json(data, digest=digest)
+    except (ValueError, RecursionError) as error:
+        found = f"found {text.strip()[:40]!r}" if text.strip() else "found an empty file"
+        raise PlanFileError(f"expected a plan in JSON, {found} ({error})") from error
+    plan = from_json(data, digest=digest)
+    if data.get("sum") != _sum(data):
+        raise PlanFileError("the plan is not as it was written (its sum is wrong): plan again")
+    return plan
 
 
 def to_json(plan: Plan) -> Json:
     """A plan in JSON's own types."""
     return {
-        "format": "grappe-plan",
-        "version": f"{VERSION[0]}.{VERSION[1]}",
+        "format": FORMAT,
         "grappe": __version__,
         "site": plan.site,
         "digest": plan.digest,
@@ -59,26 +73,29 @@ def to_json(plan: Plan) -> Json:
 
 def from_json(data: object, *, digest: str | None = None) -> Plan:
     """Read what `to_json` made. Raises PlanFileError."""
-    if not isinstance(data, dict) or data.get("format") != "grappe-plan":
-        raise PlanFileError("expected a plan (format: grappe-plan), found another kind of file")
-    _supported(str(data.get("version")), str(data.get("grappe")))
+    if not isinstance(data, dict) or not str(data.get("format")).startswith(_NAME):
+        found = (
+            f"format {data.get('format')!r}" if isinstance(data, dict) else f"a JSON {type(data).__name__}"
+        )
+        raise PlanFileError(f"expected a plan (format {FORMAT}), found {found}")
+    _supported(str(data["format"]), str(data.get("grappe")))
     try:
         plan = _read_plan(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise PlanFileError(f"the plan is damaged: {type(error).__name__}: {error}") from error
     if digest is not None and plan.digest != digest:
         raise PlanFileError(
-            f"the plan was made from another state of the declaration (digest {plan.digest}, now {digest}): "
-            "plan again"
+            "the declaration has changed since the plan was made "
+            f"(its digest was {plan.digest[:12]}, now {digest[:12]}): plan again"
         )
     return plan
 
 
-def _supported(version: str, program: str) -> None:
-    if version.split(".")[0] != str(VERSION[0]):
+def _supported(found: str, program: str) -> None:
+    if found != FORMAT:
         raise PlanFileError(
-            f"expected a plan of version {VERSION[0]}.x, found {version} (written by grappe {program}): "
-            "plan again with this grappe"
+            f"expected a plan of version {FORMAT.removeprefix(_NAME)}, found {found.removeprefix(_NAME)} "
+            f"(written by grappe {program}): plan again with this grappe"
         )
 
 
