@@ -88,6 +88,14 @@ _TABLE: tuple[tuple[re.Pattern[str], Advice], ...] = tuple(
             ),
         ),
         (
+            # Behind ControlPersist ssh silences the proxy, and this is all that is left to read.
+            r"proxy dialer did not pass back a connection|Connection closed by UNKNOWN port 65535",
+            _fixed(
+                "the way that your ssh configuration names (ProxyCommand, ProxyJump) did not lead to it",
+                "is it switched on, and the machine on the way? {by_hand} tells more",
+            ),
+        ),
+        (
             r"(?P<what>No route to host|Network is unreachable)",
             _fixed("there is no way to it ({what})", "is it switched on, and this machine on its network?"),
         ),
