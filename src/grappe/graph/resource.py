@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 Value = None | bool | int | str | tuple["Value", ...] | frozenset[str] | frozenset[int]
 """Canonical attribute value: order-free lists are frozensets, ranges expanded, units plain integers."""
@@ -29,9 +30,11 @@ class Role(StrEnum):
     DERIVED = "derived"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Identity of a resource: where (a host, pool or switch), what, and its name there."""
+class Key(NamedTuple):
+    """Identity of a resource: where (a host, pool or switch), what, and its name there.
+
+    A tuple, because plans of large sites compare and look up keys millions of times.
+    """
 
     scope: str
     kind: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 from grappe.model.units import DEFAULT_MTU, NATIVE, Bytes, Mac, Mtu, VlanId, derive_mac
@@ -347,7 +348,7 @@ class Guard:
     """Seconds until the device undoes the stage by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for the index
 class Site:
     """Everything in one file."""
 
@@ -366,6 +367,17 @@ class Site:
     guard: Guard = Guard()
     removed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Objects declared absent, per kind: {"libvirt_networks": {"default"}}."""
+
+    @cached_property
+    def _vms_by_host(self) -> Mapping[str | None, tuple[Vm, ...]]:
+        found: dict[str | None, list[Vm]] = {}
+        for vm in self.vms.values():
+            found.setdefault(vm.host, []).append(vm)
+        return {host: tuple(vms) for host, vms in found.items()}
+
+    def vms_on(self, host: str) -> tuple[Vm, ...]:
+        """VMs placed on a host, in the order of the declaration."""
+        return self._vms_by_host.get(host, ())
 
     def fabric_networks(self, fabric: str) -> tuple[Network, ...]:
         """Networks of a fabric, in the order of the declaration."""

@@ -154,9 +154,7 @@ class _Specifier:
         )
 
     def _guests(self) -> Iterator[GuestPortSpec]:
-        for vm in self.site.vms.values():
-            if vm.host != self.host.name:
-                continue
+        for vm in self.site.vms_on(self.host.name):
             for nic in vm.nics:
                 attachment = self.host.attachment(nic.fabric)
                 group = self.site.port_groups.get((nic.fabric, nic.port_group))

@@ -136,8 +136,8 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
     stuck = {r.where for r in refusals}
     pools = {n: seen.resources[p.key] if str(p.key) in stuck else p for n, p in wanted.items()}
     volumes: list[Resource] = []
-    for vm in site.vms.values():
-        for place in places(site, scope, vm, seen) if vm.host == scope else ():
+    for vm in site.vms_on(scope):
+        for place in places(site, scope, vm, seen):
             if place.storage.name not in pools or place.unseen:
                 continue
             if place.key is None:

@@ -111,9 +111,7 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
     """The VMs placed on this host."""
     resources: list[Resource] = []
     refusals: list[Refusal] = []
-    for vm in site.vms.values():
-        if vm.host != scope:
-            continue
+    for vm in site.vms_on(scope):
         try:
             wanted = _wanted(site, scope, vm, seen)
         except ValueError as error:

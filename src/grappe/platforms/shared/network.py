@@ -51,7 +51,7 @@ class NetworkPart:
     ) -> tuple[Iterable[Resource], Mapping[str, Value]]:
         """Read all answers; what the way to the device leads over is marked as path."""
         switch, *interfaces, files = answers
-        guests = {str(nic.mac): vm.name for vm in site.vms.values() if vm.host == scope for nic in vm.nics}
+        guests = {str(nic.mac): vm.name for vm in site.vms_on(scope) for nic in vm.nics}
         found, facts = links.understand(scope, tuple(interfaces))
         switched = list(ovs.understand(scope, site.name, switch, guests))
         persisted, told = stanzas.understand(scope, site.name, files)
