@@ -100,7 +100,7 @@ class Rack:
         assert done.returncode == 0, (argv, done)
         return done.stdout
 
-    def wait_boot(self, *, other_than: str = "", limit: float = 120) -> str:
+    def wait_boot(self, *, other_than: str = "", limit: float = 240) -> str:
         """The identifier of a boot that SSH answers from, other than an earlier one."""
         deadline = time.monotonic() + limit
         while True:
@@ -283,3 +283,11 @@ def test_a_bridge_written_for_the_next_boot_is_there_after_a_real_reboot(rack: R
     assert "10.99.0.11/24" in rack.told("ip", "-br", "address", "show", "dev", "mgmt99")
     asked = rack.program("python3", "-c", ASK, "far-eth0", SOURCE, "10.99.0.11", "98", "100", "99")
     assert asked.stdout == "99\n", asked
+
+
+def test_the_power_button_ends_the_machine(rack: Rack) -> None:
+    rack.vm.press_power_button()
+    deadline = time.monotonic() + 60
+    while rack.vm.running():
+        assert time.monotonic() < deadline, (rack.folder / "state/console.log").read_text()[-2000:]
+        select.select([], [], [], 0.1)
