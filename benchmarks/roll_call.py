@@ -3,7 +3,7 @@
     python benchmarks/roll_call.py [--runs 5] [--sizes 3x5 13x19] [--show] [--planted]
 
 Warm: the SSH connections are there, as after `apply`. Cold: they are opened by the roll call. `--show`
-prints the last matrix of each size as `grappe verify` does, `--planted` with a wrong tag on the switch.
+prints the last matrix of each size as `grappe verify` does, `--planted` with wrong VLANs on the switch.
 """
 
 from __future__ import annotations
@@ -54,10 +54,13 @@ def measure(hosts: int, networks: int, runs: int, seconds: Samples, frames: Samp
 
 
 def planted(hosts: int, networks: int) -> RollCall:
-    """The same with a fault: the switch forgets a VLAN towards the second host, and moves another one."""
+    """The same with faults on the switch: a VLAN forgotten towards h2, another one untagged towards h3."""
     with rig(hosts, networks) as found:
         found.grappe("apply", "--yes")
-        for words in (("remove", "Port", "p2", "trunks", "10"), ("set", "Port", "p3", "tag=11")):
+        for words in (
+            ("remove", "Port", "p2", "trunks", "10"),
+            ("set", "Port", "p3", "vlan_mode=native-untagged", "tag=11"),
+        ):
             found.lab.exec(SWITCH, ["ovs-vsctl", *words])
         cluster = found.cluster()
         return hold(cluster, question(cluster.site, cluster.survey().observations))[0]
