@@ -219,7 +219,7 @@ def main(place: Path, control: Path, new: str, seconds: int, arrival: str) -> No
     # A first conversation, so that a shared connection exists that proves nothing.
     endpoint.transport.run((command("true"),))
     with Journal(place / "journal.jsonl") as journal:
-        options = Options(settle=1, attempt=2)
+        options = Options(settle=3, attempt=10)
         got = apply(plan(new), site, {"d": endpoint}, journal, run_id="r", options=options, tell=tell)
     for one in (endpoint.transport, endpoint.arrival):
         if isinstance(one, OpenSsh):

@@ -25,7 +25,8 @@ from grappe.transport.base import TransportError
 from grappe.transport.local import Local
 
 CUT = "cut"
-SITE = Site(name="sim", guard=Guard(timeout=4))
+# Long, for a busy machine: tests in which a guard runs out set a short one.
+SITE = Site(name="sim", guard=Guard(timeout=60))
 
 # A refusal and a lie are kept as the value that is refused, or believed and not set; slow ones take a while.
 _SET = """\

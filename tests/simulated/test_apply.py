@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,8 @@ def test_with_undo_all_earlier_stages_go_back_too(rig: Rig) -> None:
 
 
 def test_a_device_that_cuts_itself_off_comes_back_by_itself(rig: Rig) -> None:
-    result = run(rig, rig.plan({**AFTER, "d1": {**AFTER["d1"], "wire.up": CUT}}))
+    plan = rig.plan({**AFTER, "d1": {**AFTER["d1"], "wire.up": CUT}})
+    result = run(rig, plan, options=replace(QUICK, guard=5))
     assert (result.outcome, result.stages) == (Outcome.UNDONE, 1)
     assert "it cannot be reached any more" in result.reason
     assert rig["d1"].state["wire.up"] == "a"

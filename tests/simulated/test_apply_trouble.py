@@ -45,9 +45,9 @@ def rig() -> Iterator[Rig]:
         yield it
 
 
-def run(rig: Rig, plan: Plan, interrupt: Interrupt | None = None) -> Result:
+def run(rig: Rig, plan: Plan, interrupt: Interrupt | None = None, options: Options = QUICK) -> Result:
     with Journal(rig.place / "journal.jsonl") as journal:
-        return apply(plan, SITE, rig.endpoints, journal, run_id="r", options=QUICK, interrupt=interrupt)
+        return apply(plan, SITE, rig.endpoints, journal, run_id="r", options=options, interrupt=interrupt)
 
 
 def told(rig: Rig) -> list[Event | None]:
@@ -98,7 +98,7 @@ def test_a_guard_that_fires_after_the_commit_takes_the_disarmed_end_back_too(rig
             raise TransportError("d2", "no answer")
 
     rig["d2"].before = silent
-    result = run(rig, plan)
+    result = run(rig, plan, options=replace(QUICK, guard=8))
     assert result.outcome is Outcome.UNDONE
     assert result.reason == "committed, but not every guard could be disarmed (d2: fired)"
     assert rig.state() == BEFORE

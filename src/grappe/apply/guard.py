@@ -34,7 +34,7 @@ from grappe.model.script import Command, Script, command
 from grappe.model.shell import parse_round_trip
 from grappe.transport.base import Transport, TransportError
 
-GRACE = 20.0
+GRACE = 45.0
 """Seconds after the deadline in which a device must have put itself back and answer again."""
 
 ENDED = ("fired", "failed", "disarmed", "unarmed", "lost")
@@ -64,8 +64,12 @@ class _Guarded:
         self.seconds = run.options.guard or run.site.guard.timeout
         # The device counts whole seconds, so its deadline may come up to one second early.
         self.deadline = time.monotonic() + self.seconds - 1
-        # Disarming takes a new connection to each device, one after the other.
-        self.commit_by = self.deadline - min(0.3 * self.seconds, 1 + 2.0 * len(stage.scopes))
+
+    @property
+    def commit_by(self) -> float:
+        """When it is too late to commit: disarming takes a new connection to each device, one by one."""
+        needed = sum(2 * self.run.pace.get(scope, 0.5) for scope in self.stage.scopes)
+        return self.deadline - min(0.5 * self.seconds, 1 + needed)
 
     def carry_out(self) -> Trouble | None:
         """From arming to disarming."""

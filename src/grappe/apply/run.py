@@ -54,7 +54,7 @@ class Options:
 
     settle: float = 5.0
     step: float = 300.0
-    attempt: float = 6.0
+    attempt: float = 15.0
     patience: float = 60.0
     guard: int | None = None
     probes: tuple[Probe, ...] = ()
@@ -79,6 +79,8 @@ class Run:
     """Resources of each scope as they were after our own latest step there."""
     moved: set[str] = field(default_factory=set)
     """Scopes that are reached over their arrival by now."""
+    pace: dict[str, float] = field(default_factory=dict)
+    """Seconds that the latest new connection to each scope took, with its answer."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def record(self, event: Event) -> str:
@@ -131,8 +133,11 @@ class Run:
         """
         ways, tries = self.ways(scope), 0
         while True:
+            began = time.monotonic()
             try:
-                return ways[tries % len(ways)].run(script, timeout=timeout)
+                answers = ways[tries % len(ways)].run(script, timeout=timeout)
+                self.pace[scope] = time.monotonic() - began
+                return answers
             except TransportError as error:
                 tries += 1
                 if tries == 1:
