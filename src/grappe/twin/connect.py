@@ -31,7 +31,7 @@ def enter(pid: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     for name, kind in (("user", NEWUSER), ("net", NEWNET)):
         theirs = f"/proc/{pid}/ns/{name}"
-        if os.path.samefile(theirs, f"/proc/self/ns/{name}"):  # noqa: PTH121 - pathlib costs a third of the start
+        if os.path.samefile(theirs, f"/proc/self/ns/{name}"):  # noqa: PTH121 - pathlib is a quarter of the start
             continue
         handle = os.open(theirs, os.O_RDONLY)
         if libc.setns(handle, kind) != 0:
