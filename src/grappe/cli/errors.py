@@ -28,8 +28,17 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: treated like Ctrl-C, with a status of its own."""
 
 
+_told: list[str] = []
+
+
+def told() -> bool:
+    """Whether an error was said."""
+    return bool(_told)
+
+
 def fail(message: str, hint: str = "", *, status: int = FOUND) -> NoReturn:
     """Say an error on standard error and end."""
+    _told.append(message)
     warn(f"error: {message}", colour="red")
     if hint:
         warn(f"  {hint}")

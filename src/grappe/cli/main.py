@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import grappe
-from grappe.cli import change, declaration, journal, output, prove, reach, twin, vm
+from grappe.cli import change, declaration, errors, journal, output, prove, reach, twin, vm
 from grappe.cli.errors import Terminated, prepare_streams
 from grappe.cli.exits import FOUND, INTERRUPTED, TERMINATED, WORDS
 from grappe.cli.state import State
@@ -111,6 +111,8 @@ def _leave(end: SystemExit) -> NoReturn:
     status = end.code if isinstance(end.code, int) else 0
     if output.failed() and not status:
         status = FOUND
+    if status == INTERRUPTED and not errors.told():
+        errors.warn("error: interrupted")
     if status in (INTERRUPTED, TERMINATED) and threading.active_count() > 1:
         # Threads that still wait for a silent device would keep the operator waiting too.
         sys.stderr.flush()

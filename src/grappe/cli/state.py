@@ -60,7 +60,9 @@ def state(context: typer.Context) -> State:
     return found
 
 
-def must_know(kind: str, words: Iterable[str], known: Collection[str]) -> None:
+def must_know(
+    kind: str, words: Iterable[str], known: Collection[str], where: str = "in the declaration"
+) -> None:
     """End the program when a word is not among the known names of its kind; the nearest name is told."""
     from grappe.document.problem import nearest, one_of
 
@@ -73,5 +75,5 @@ def must_know(kind: str, words: Iterable[str], known: Collection[str]) -> None:
     elif known:
         hint = f"expected {one_of(known, kind)}" + (f": {', '.join(known)}" if len(known) > 8 else "")
     else:
-        hint = f"the declaration has no {kind}"
-    fail(f"no {kind} {', '.join(wrong)} in the declaration", hint, status=BAD_INPUT)
+        hint = f"there is none {where}"
+    fail(f"no {kind} {', '.join(wrong)} {where}", hint, status=BAD_INPUT)

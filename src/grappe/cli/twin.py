@@ -135,7 +135,7 @@ def shell(
     words = command or ["/bin/bash", "-l"]
     if host == "operator":
         become(lab.operator_argv(words))
-    must_know("console", [host], [*(node.name for node in lab.blueprint.nodes), "operator"])
+    must_know("place", [host], [*(node.name for node in lab.blueprint.nodes), "operator"], "in the twin")
     become(lab.shell_argv(host, words))
 
 
@@ -169,9 +169,11 @@ def fault(
         expected = "HOST/NIC" if what in (Fault.PULL, Fault.PLUG) else "HOST"
         fail(f"{what}: expected {expected}, found {where}", "grappe twin status lists them", status=BAD_INPUT)
     lab = _lab(state(context))
-    must_know("host or switch", [node], [one.name for one in lab.blueprint.nodes])
+    must_know("host or switch", [node], [one.name for one in lab.blueprint.nodes], "in the twin")
     if nic:
-        must_know("NIC", [where], [f"{node}/{one.name}" for one in lab.blueprint.node(node).nics])
+        must_know(
+            "NIC", [where], [f"{node}/{one.name}" for one in lab.blueprint.node(node).nics], "in the twin"
+        )
     _do(lab, what, node, nic)
     say(f"{what}: {where}")
 
