@@ -63,14 +63,18 @@ class Console:
         return found
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        """Wait until a shell answers: ask again each second, for what is sent before it listens is lost."""
-        deadline = time.monotonic() + timeout
+        """Wait until a shell answers: ask again, for what is sent before it listens is lost.
+
+        Ctrl-C also ends a login that is still starting, so each wait is twice as long as the one before.
+        """
+        deadline, patience = time.monotonic() + timeout, 1.0
         while True:
             token = next(self._tokens)
             self._type(f"\x03\recho {_split(token)}")
             try:
-                self.wait_for(token.encode() + rb"\r?\n", min(1.0, timeout))
+                self.wait_for(token.encode() + rb"\r?\n", min(patience, timeout))
             except ConsoleError:
+                patience = min(2 * patience, 30.0)
                 if time.monotonic() > deadline:
                     raise ConsoleError(
                         f"no shell answered within {timeout:.0f} s", bytes(self.seen)

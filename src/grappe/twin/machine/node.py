@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grappe.twin.blueprint import Node
+from grappe.twin.errors import TwinError
 from grappe.twin.guest.accel import decide
+from grappe.twin.guest.console import ConsoleError
+from grappe.twin.guest.tools import BuildError
 from grappe.twin.machine.frozen import ensure_frozen, thaw
 from grappe.twin.machine.image import ensure_machine
 from grappe.twin.machine.power import Vm
 from grappe.twin.machine.qemu import SLOTS, Hardware
+from grappe.twin.machine.qmp import QmpError
 from grappe.twin.machine.seed import Card, Identity
 from grappe.twin.machine_api import MachinePlace
 
@@ -24,9 +28,12 @@ class QemuMachine:
     def prepare(self, node: Node, cache: Path, say: Callable[[str], None]) -> None:
         """Build the image and boot one machine of this size, unless the cache has both."""
         say(f"{node.name}: a Debian machine under QEMU; the first of its kind takes one or two minutes")
-        image = ensure_machine(cache, libvirt=node.libvirt)
-        ensure_frozen(cache, image, memory_mib=node.memory_mib, cpus=node.cpus)
-        say(f"{node.name}: runs with {decide(cache)}")
+        try:
+            image = ensure_machine(cache, libvirt=node.libvirt)
+            ensure_frozen(cache, image, memory_mib=node.memory_mib, cpus=node.cpus)
+            say(f"{node.name}: runs with {decide(cache)}")
+        except (BuildError, ConsoleError, QmpError) as error:
+            raise TwinError(f"{node.name}: the machine cannot be made ready: {error}") from error
 
     def start(self, place: MachinePlace) -> None:
         """Switch the power on. Raises BuildError, QmpError or ConsoleError with what was seen.
