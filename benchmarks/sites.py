@@ -132,9 +132,7 @@ def _vms(host: str, number: int) -> Iterable[Vm]:
             memory=Bytes(2 << 30),
             boot=KernelBoot(kernel="/boot/guest", initrd="/boot/guest.img"),
             nics=(
-                VmNic(
-                    fabric="rack", port_group=network, network=network, mac=vm_mac("synthetic", name, 0)
-                ),
+                VmNic(fabric="rack", port_group=network, network=network, mac=vm_mac("synthetic", name, 0)),
             ),
         )
 

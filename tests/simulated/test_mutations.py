@@ -26,12 +26,13 @@ _LIMIT = 700
 
 @dataclass(frozen=True)
 class Mutation:
-    """One mistake: what it is called, the function it is in, and the text before and after."""
+    """One mistake: what it is called, where it is, the text before and after, and the promise it breaks."""
 
     name: str
     where: Any
     old: str
     new: str
+    promise: str
 
     def code(self) -> Any:
         source = textwrap.dedent(inspect.getsource(self.where))
@@ -51,65 +52,413 @@ _C = change._Collector
 _S = schedule._Stages
 
 MUTATIONS = (
-    Mutation("removals do not wait for those that leave", _P._edges_of_removals, "leaving.append((leaver, removal))", "pass"),
-    Mutation("removals do not mind those that stay", _P._edges_of_removals, "users.setdefault(removal, []).append(key)", "pass"),
-    Mutation("a contradiction does not keep what is needed", _P._edges_of_needs, "contradicted[maker].append(change.key)", "pass"),
-    Mutation("hand-overs are not one group", _P._take, "self.groups.union(index, giver)", "pass"),
-    Mutation("hand-overs have no direction", _P._take, "self.hand_overs.append((giver, index))", "pass"),
-    Mutation("holders of claims are ignored", _P._hand_over_claims, "holders.get(claim)", "None"),
-    Mutation("a claim is taken from those that keep it", _P._take, "or self._keeps(giver, token)", ""),
-    Mutation("rivals for a claim are both served", _P._take, "elif taker != index", "elif False"),
-    Mutation("users do not wait for makers", _P._edges_of_needs, "self.edges.append((maker, index))", "pass"),
-    Mutation("missing needs are overlooked", _P._need_unchanged, "elif need not in self.seen", "elif False"),
-    Mutation("refused resources serve as needs", _P._need_unchanged, "if need in self.refused", "if False"),
-    Mutation("users go ahead of updates", _P._edges_of_needs, "self.wishes.append((maker, index))", "pass"),
-    Mutation("wishes are never given up", _P._give_up_wishes, "not inside(e)", "True"),
-    Mutation("given-up wishes pass no refusal on", _P._give_up_wishes, "self.given_up = [e for e in self.wishes if inside(e)]", "pass"),
-    Mutation("refusals do not spread", _P.refuse_dependents, "if not self.broken", "if True"),
-    Mutation("refusals do not spread in groups", _P.refuse_dependents, "*members[self.groups.find(index)], ", ""),
-    Mutation("circles over scopes are merged", _P._wide, "> 1", "> 9"),
-    Mutation("circles are not merged", _P.merge_circles, "self.groups.union(component[0], index)", "pass"),
-    Mutation("refusals of diff are not passed on", plan._refused, "len(parts := r.where.split(\"/\", 2)) == 3", "len(parts := ()) == 3"),
-    Mutation("heap order reversed", schedule._priority, "return (False, min(", "return (False, -min("),
-    Mutation("removals in the order of makes", schedule._priority, "return (True, -max(", "return (True, max("),
-    Mutation("wrong parity", schedule._with_parity, "!=", "=="),
-    Mutation("no parity", schedule._with_parity, "floor + (floor % 2 != int(guarded))", "floor"),
-    Mutation("scopes do not wait for each other", _S.follow, "+ gap", "+ 0"),
-    Mutation("followers forget the stage they need", _S.follow, "max(self.stage[then], self.stage[first] + gap)", "gap"),
-    Mutation("groups are not sorted by stage", schedule.schedule, "ordered.sort(key=places.stage.__getitem__)", "pass"),
-    Mutation("removals are not put off", schedule._phases, "_Phase.REMOVE if n in removals", "_Phase.MAKE if n in removals"),
-    Mutation("removals start beside a guarded stage", _S.put, "self._last % 2", "0"),
-    Mutation("removals a make waits for are put off", schedule._phases, "removals -= _reachable(makes, predecessors)", "pass"),
-    Mutation("the irreversible is like the rest", schedule.schedule, "any(map(final, g))", "False"),
-    Mutation("what waits for the irreversible is not late", schedule._phases, "_reachable(finals, successors)", "finals"),
-    Mutation("the irreversible shares its stage", _S.put, "is not final", "is None"),
-    Mutation("inner order by name", schedule.sequence, "(musts.count[i] > 0, likes.count[i] > 0)", "0"),
-    Mutation("steps of all batches are one", plan._batch, "\"+\".join(batches)", "\"\""),
-    Mutation("every group is a step of its own in a guarded stage", plan._stage_steps, "joint = coupled is not None", "joint = coupled is None"),
-    Mutation("all guarded scopes at once", plan._coupled_sets, "if one in number and other in number", "for one, other in zip(scopes, scopes[1:])"),
-    Mutation("undo in forward order", plan._step, "in reversed(changes)", "in changes"),
-    Mutation("undo does it again", plan._step, "c.reverse() for c", "c for c"),
-    Mutation("undo leaves out removals", plan._step, "for c in reversed(changes))", "for c in reversed(changes) if c.after)"),
-    Mutation("undeclared attributes are forgotten", change.merged, "**seen.running, ", ""),
-    Mutation("undeclared persistent attributes are forgotten", change.merged, "**seen.persistent, ", ""),
-    Mutation("what is seen wins over what is wanted", change.merged, "{**seen.running, **wanted.running}", "{**wanted.running, **seen.running}"),
-    Mutation("drift of the next boot is overlooked", change.settled, "and not differences(wanted.persistent, seen.persistent)", ""),
-    Mutation("foreign objects count as settled", change.settled, "seen.marked or wanted.role is not Role.OWNED", "True"),
-    Mutation("adoption is not asked for", _C._differs, "and not self.adopted(wanted.key)", "and False"),
-    Mutation("foreign objects are removed when declared absent", _C.absent, "elif not seen.marked and not self.adopted(key)", "elif False"),
-    Mutation("data goes when declared absent", _C.absent, "elif self.kinds[key.kind].data", "elif False"),
-    Mutation("hardware goes when declared absent", _C.absent, "seen.role is not Role.OWNED", "False"),
-    Mutation("foreign objects are leftovers", _C.leftovers, "if not seen.marked", "if False"),
-    Mutation("data is a leftover", _C.leftovers, "elif self.kinds[key.kind].data", "elif False"),
-    Mutation("hardware is a leftover", _C.leftovers, "or seen.role is not Role.OWNED", ""),
-    Mutation("other scopes are emptied", _C.leftovers, "or key.scope not in scopes", ""),
-    Mutation("what could not be lowered is a leftover", _C.leftovers, "if refused and", "if False and"),
-    Mutation("leftovers stay", _C.leftovers, "self.changes.append(Change(key, seen, None))", "pass"),
-    Mutation("derived resources are planned", _C.wanted, "wanted.role is Role.DERIVED", "False"),
-    Mutation("missing hardware is made", _C._missing, "wanted.role is Role.OWNED", "True"),
-    Mutation("fixed attributes are changed", _C._differs, "if frozen", "if False"),
-    Mutation("changes in any order", _P.__init__, "sorted(changes, key=lambda c: c.key)", "list(changes)[::-1]"),
-)  # fmt: skip
+    Mutation(
+        "removals do not wait for those that leave",
+        _P._edges_of_removals,
+        "leaving.append((leaver, removal))",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "removals do not mind those that stay",
+        _P._edges_of_removals,
+        "users.setdefault(removal, []).append(key)",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "a contradiction does not keep what is needed",
+        _P._edges_of_needs,
+        "contradicted[maker].append(change.key)",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "hand-overs are not one group",
+        _P._take,
+        "self.groups.union(index, giver)",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "hand-overs have no direction",
+        _P._take,
+        "self.hand_overs.append((giver, index))",
+        "pass",
+        "orders_inside_steps",
+    ),
+    Mutation(
+        "holders of claims are ignored",
+        _P._hand_over_claims,
+        "holders.get(claim)",
+        "None",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "a claim is taken from those that keep it",
+        _P._take,
+        "or self._keeps(giver, token)",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "rivals for a claim are both served",
+        _P._take,
+        "elif taker != index",
+        "elif False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "users do not wait for makers",
+        _P._edges_of_needs,
+        "self.edges.append((maker, index))",
+        "pass",
+        "arrives_after_an_interruption",
+    ),
+    Mutation(
+        "missing needs are overlooked",
+        _P._need_unchanged,
+        "elif need not in self.seen",
+        "elif False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "refused resources serve as needs",
+        _P._need_unchanged,
+        "if need in self.refused",
+        "if False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "users go ahead of updates",
+        _P._edges_of_needs,
+        "self.wishes.append((maker, index))",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "wishes are never given up",
+        _P._give_up_wishes,
+        "not inside(e)",
+        "True",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "given-up wishes pass no refusal on",
+        _P._give_up_wishes,
+        "self.given_up = [e for e in self.wishes if inside(e)]",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "refusals do not spread",
+        _P.refuse_dependents,
+        "if not self.broken",
+        "if True",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "refusals do not spread in groups",
+        _P.refuse_dependents,
+        "*members[self.groups.find(index)], ",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "circles over scopes are merged",
+        _P._wide,
+        "> 1",
+        "> 9",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "circles are not merged",
+        _P.merge_circles,
+        "self.groups.union(component[0], index)",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "refusals of diff are not passed on",
+        plan._refused,
+        'len(parts := r.where.split("/", 2)) == 3',
+        "len(parts := ()) == 3",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "heap order reversed",
+        schedule._priority,
+        "return (False, min(",
+        "return (False, -min(",
+        "follows_ranks_where_nothing_else_decides",
+    ),
+    Mutation(
+        "removals in the order of makes",
+        schedule._priority,
+        "return (True, -max(",
+        "return (True, max(",
+        "follows_ranks_where_nothing_else_decides",
+    ),
+    Mutation(
+        "wrong parity",
+        schedule._with_parity,
+        "!=",
+        "==",
+        "guards_the_way_in",
+    ),
+    Mutation(
+        "no parity",
+        schedule._with_parity,
+        "floor + (floor % 2 != int(guarded))",
+        "floor",
+        "guards_the_way_in",
+    ),
+    Mutation(
+        "scopes do not wait for each other",
+        _S.follow,
+        "+ gap",
+        "+ 0",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "followers forget the stage they need",
+        _S.follow,
+        "max(self.stage[then], self.stage[first] + gap)",
+        "gap",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "groups are not sorted by stage",
+        schedule.schedule,
+        "ordered.sort(key=places.stage.__getitem__)",
+        "pass",
+        "uses_as_few_stages_as_steps_allow",
+    ),
+    Mutation(
+        "removals are not put off",
+        schedule._phases,
+        "_Phase.REMOVE if n in removals",
+        "_Phase.MAKE if n in removals",
+        "removes_last",
+    ),
+    Mutation(
+        "removals start beside a guarded stage",
+        _S.put,
+        "self._last % 2",
+        "0",
+        "removes_last",
+    ),
+    Mutation(
+        "removals a make waits for are put off",
+        schedule._phases,
+        "removals -= _reachable(makes, predecessors)",
+        "pass",
+        "removes_last",
+    ),
+    Mutation(
+        "the irreversible is like the rest",
+        schedule.schedule,
+        "any(map(final, g))",
+        "False",
+        "leaves_the_irreversible_for_the_end",
+    ),
+    Mutation(
+        "what waits for the irreversible is not late",
+        schedule._phases,
+        "_reachable(finals, successors)",
+        "finals",
+        "leaves_the_irreversible_for_the_end",
+    ),
+    Mutation(
+        "the irreversible shares its stage",
+        _S.put,
+        "is not final",
+        "is None",
+        "leaves_the_irreversible_for_the_end",
+    ),
+    Mutation(
+        "inner order by name",
+        schedule.sequence,
+        "(musts.count[i] > 0, likes.count[i] > 0)",
+        "0",
+        "orders_inside_steps",
+    ),
+    Mutation(
+        "steps of all batches are one",
+        plan._batch,
+        '"+".join(batches)',
+        '""',
+        "joins_only_what_the_device_makes_together",
+    ),
+    Mutation(
+        "every group is a step of its own in a guarded stage",
+        plan._stage_steps,
+        "joint = coupled is not None",
+        "joint = coupled is None",
+        "joins_only_what_the_device_makes_together",
+    ),
+    Mutation(
+        "all guarded scopes at once",
+        plan._coupled_sets,
+        "if one in number and other in number",
+        "for one, other in zip(scopes, scopes[1:])",
+        "guards_the_way_in",
+    ),
+    Mutation(
+        "undo in forward order",
+        plan._step,
+        "in reversed(changes)",
+        "in changes",
+        "orders_inside_steps",
+    ),
+    Mutation(
+        "undo does it again",
+        plan._step,
+        "c.reverse() for c",
+        "c for c",
+        "undoes_every_prefix",
+    ),
+    Mutation(
+        "undo leaves out removals",
+        plan._step,
+        "for c in reversed(changes))",
+        "for c in reversed(changes) if c.after)",
+        "undoes_every_prefix",
+    ),
+    Mutation(
+        "undeclared attributes are forgotten",
+        change.merged,
+        "**seen.running, ",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "undeclared persistent attributes are forgotten",
+        change.merged,
+        "**seen.persistent, ",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "what is seen wins over what is wanted",
+        change.merged,
+        "{**seen.running, **wanted.running}",
+        "{**wanted.running, **seen.running}",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "drift of the next boot is overlooked",
+        change.settled,
+        "and not differences(wanted.persistent, seen.persistent)",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "foreign objects count as settled",
+        change.settled,
+        "seen.marked or wanted.role is not Role.OWNED",
+        "True",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "adoption is not asked for",
+        _C._differs,
+        "and not self.adopted(wanted.key)",
+        "and False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "foreign objects are removed when declared absent",
+        _C.absent,
+        "elif not seen.marked and not self.adopted(key)",
+        "elif False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "data goes when declared absent",
+        _C.absent,
+        "elif self.kinds[key.kind].data",
+        "elif False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "hardware goes when declared absent",
+        _C.absent,
+        "seen.role is not Role.OWNED",
+        "False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "foreign objects are leftovers",
+        _C.leftovers,
+        "if not seen.marked",
+        "if False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "data is a leftover",
+        _C.leftovers,
+        "elif self.kinds[key.kind].data",
+        "elif False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "hardware is a leftover",
+        _C.leftovers,
+        "or seen.role is not Role.OWNED",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "other scopes are emptied",
+        _C.leftovers,
+        "or key.scope not in scopes",
+        "",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "what could not be lowered is a leftover",
+        _C.leftovers,
+        "if refused and",
+        "if False and",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "leftovers stay",
+        _C.leftovers,
+        "self.changes.append(Change(key, seen, None))",
+        "pass",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "derived resources are planned",
+        _C.wanted,
+        "wanted.role is Role.DERIVED",
+        "False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "missing hardware is made",
+        _C._missing,
+        "wanted.role is Role.OWNED",
+        "True",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "fixed attributes are changed",
+        _C._differs,
+        "if frozen",
+        "if False",
+        "reaches_what_the_rules_allow",
+    ),
+    Mutation(
+        "changes in any order",
+        _P.__init__,
+        "sorted(changes, key=lambda c: c.key)",
+        "list(changes)[::-1]",
+        "reaches_what_the_rules_allow",
+    ),
+)
 
 
 def _cases() -> list[bytes]:
@@ -120,14 +469,13 @@ def _cases() -> list[bytes]:
 CASES = _cases()
 
 
-def _broken_promise() -> str | None:
-    for name, holds in PROPERTIES.items():
-        for data in CASES:
-            try:
-                holds(data)
-            except (AssertionError, DeviceError) as problem:
-                return f"{name}: {problem}"
-    return None
+def _breaks(promise: str) -> bool:
+    for data in CASES:
+        try:
+            PROPERTIES[promise](data)
+        except (AssertionError, DeviceError):
+            return True
+    return False
 
 
 def test_the_sound_planner_keeps_its_promises_on_these_cases() -> None:
@@ -142,10 +490,10 @@ def test_a_promise_is_broken_when(mutation: Mutation) -> None:
     sound = target.__code__
     target.__code__ = mutation.code()
     try:
-        broken = _broken_promise()
+        broken = _breaks(mutation.promise)
     finally:
         target.__code__ = sound
-    assert broken, f"no promise is broken when {mutation.name}"
+    assert broken, f"{mutation.promise} still holds when {mutation.name}"
 
 
 def test_the_cases_are_rich() -> None:
