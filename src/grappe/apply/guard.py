@@ -37,6 +37,9 @@ from grappe.transport.base import Transport, TransportError
 GRACE = 45.0
 """Seconds after the deadline in which a device must have put itself back and answer again."""
 
+ARMING = 180.0
+"""Seconds that storing and arming may take: systemd reads all its units anew for it."""
+
 ENDED = ("fired", "failed", "disarmed", "unarmed", "lost")
 
 
@@ -63,7 +66,12 @@ class _Guarded:
         self.name = script.name(run.id, number)
         self.seconds = run.options.guard or run.site.guard.timeout
         # The device counts whole seconds, so its deadline may come up to one second early.
-        self.deadline = time.monotonic() + self.seconds - 1
+        self.deadlines = dict.fromkeys(stage.scopes, time.monotonic() + self.seconds - 1)
+
+    @property
+    def deadline(self) -> float:
+        """When, at the earliest, the first device acts by itself."""
+        return min(self.deadlines.values())
 
     @property
     def commit_by(self) -> float:
@@ -73,7 +81,7 @@ class _Guarded:
 
     def carry_out(self) -> Trouble | None:
         """From arming to disarming."""
-        reasons = self._each(self._arm)
+        reasons = self._each(self._arm) or self._each(self._still_armed)
         if reasons:
             self._each(self._stand_down)
             return Trouble(f"nothing was changed, for not every guard could be armed: {reasons}")
@@ -100,13 +108,23 @@ class _Guarded:
             *script.arm(self.name, undo, [step.forward for step in steps], self.seconds),
         )
         try:
-            seconds, how = script.armed(words, run.way(scope).run(words))
+            seconds, how = script.armed(words, run.way(scope).run(words, timeout=ARMING))
         except TransportError as error:
             return error.reason
         except ValueError as error:
             return str(error)
         run.record(Armed(self.number, scope, self.name, seconds, how))
         return ""
+
+    def _still_armed(self, scope: str) -> str:
+        """Ask over a new connection, before anything is touched: it also tells how much time is left."""
+        try:
+            state = self._ask(scope, script.poll(self.name), self.deadlines[scope])
+        except TransportError as error:
+            return f"no new connection can be made: {error.reason}"
+        except ValueError as error:
+            return str(error)
+        return "" if state.state == "armed" else f"its guard is {state.state}: {state.reason}"
 
     def _stand_down(self, scope: str) -> str:
         try:
@@ -118,7 +136,12 @@ class _Guarded:
     def _ask(self, scope: str, question: Command, until: float) -> GuardState:
         """Ask over new connections until `until`. Raises TransportError, or ValueError for no answer."""
         (answer,) = self.run.reach(scope, (question,), until, timeout=self.run.options.attempt)
-        return script.understand(answer)
+        state = script.understand(answer)
+        if state.state == "armed":
+            # It was asked after the question left, so it cannot be earlier than this.
+            asked = time.monotonic() - self.run.pace[scope]
+            self.deadlines[scope] = max(self.deadlines[scope], asked + state.left - 1)
+        return state
 
     def _steps(self, scope: str) -> str:
         for position, step in enumerate(self.stage.of(scope)):

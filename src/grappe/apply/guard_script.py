@@ -88,21 +88,29 @@ KillMode=process
 WantedBy=multi-user.target
 """
 
+# Reloading systemd may take long: the time counts from when all is on the disk, the enabled unit included,
+# so that a power cut from then on finds it at the next boot. Without `armed` the unit does nothing.
 _ARM = """\
 umask 077
 d=$1 unit=grappe-guard-$2.service
-read -r up rest </proc/uptime
 rm -f -- "$d/pid" "$d/now"
-deadline=$((${up%.*} + $3))
-printf '%s %s\\n' "$(cat /proc/sys/kernel/random/boot_id)" "$deadline" >"$d/armed.new" &&
-mv -- "$d/armed.new" "$d/armed" || exit 1
 if [ -d /run/systemd/system ]; then
 how="systemd unit $unit"
 cp -- "$d/unit" "/etc/systemd/system/$unit" && chmod 644 "/etc/systemd/system/$unit" &&
-systemctl daemon-reload && systemctl enable --quiet "$unit" && systemctl start "$unit" || bad=1
+systemctl enable --quiet "$unit" || exit 1
 else
 how=process
+fi
+sync
+read -r up rest </proc/uptime
+deadline=$((${up%.*} + $3))
+printf '%s %s\\n' "$(cat /proc/sys/kernel/random/boot_id)" "$deadline" >"$d/armed.new" &&
+mv -- "$d/armed.new" "$d/armed" || exit 1
+sync "$d/armed" "$d" 2>/dev/null || sync
+if [ "$how" = process ]; then
 setsid sh "$d/watch" </dev/null >/dev/null 2>&1 &
+else
+systemctl start --quiet "$unit" || bad=1
 fi
 n=0
 until read -r pid 2>/dev/null <"$d/pid" && kill -0 "$pid" 2>/dev/null && [ -z "$bad" ]; do
@@ -114,8 +122,6 @@ exit 1
 fi
 sleep 0.1
 done
-# A power cut from here on must find all of it on the disk, the enabled unit included.
-sync
 printf '%s guard %s: armed for %s s\\n' "$(date -u +%FT%TZ)" "$2" "$3" >>"$4/journal"
 printf 'armed\\n%s\\n%s\\n' "$3" "$how $pid"
 """
@@ -141,14 +147,23 @@ for n in armed firing fired failed disarmed unarmed; do
 done
 """
 
-_POLL = f"""\
+# State, reason, seconds left, and whether a step has ended; then what the step has printed.
+_TELL = f"""\
 {_STATE}
-r=$(cat "$1/reason" 2>/dev/null)
+left=0
+if read -r boot deadline 2>/dev/null <"$1/armed" && read -r up rest </proc/uptime; then
+left=$((deadline - ${{up%.*}}))
+fi
+printf '%s\\n%s\\n%s\\n' "$s" "$(cat "$1/reason" 2>/dev/null)" "$left"
+"""
+
+_POLL = f"""\
+{_TELL}
 if [ -n "$2" ] && [ -e "$1/$2.out" ]; then
-printf '%s\\n%s\\ndone\\n' "$s" "$r"
+echo done
 cat "$1/$2.out"
 else
-printf '%s\\n%s\\nrunning\\n' "$s" "$r"
+echo running
 cat "$1/$2.err" 2>/dev/null
 fi
 exit 0
@@ -157,15 +172,13 @@ exit 0
 _DISARM = f"""\
 mv -- "$1/armed" "$1/disarmed" 2>/dev/null &&
 printf '%s guard %s: disarmed\\n' "$(date -u +%FT%TZ)" "$2" >>"$3/journal"
-{_STATE}
 sync "$1" 2>/dev/null
+{_TELL}
 if [ "$s" = disarmed ] && [ -e "/etc/systemd/system/grappe-guard-$2.service" ]; then
-systemctl disable --quiet "grappe-guard-$2.service"
-systemctl stop "grappe-guard-$2.service"
+systemctl disable --now --quiet "grappe-guard-$2.service"
 rm -f -- "/etc/systemd/system/grappe-guard-$2.service"
-systemctl daemon-reload
 fi >&2
-printf '%s\\n\\nrunning\\n' "$s"
+echo running
 """
 
 _LIST = f"""\
@@ -181,8 +194,8 @@ done
 _FIRE = f"""\
 umask 077
 printf '%s\\n' "$2" >"$1/now"
-{_STATE}
-printf '%s\\n%s\\nrunning\\n' "$s" "$(cat "$1/reason" 2>/dev/null)"
+{_TELL}
+echo running
 """
 
 
@@ -191,12 +204,13 @@ class GuardState:
     """What a guard's device says.
 
     `state`: armed, firing, fired, failed (its undo), disarmed, unarmed (it did not start) or lost (no such
-    guard). `reason`: why it fired. `output`: what the detached step printed, None while it runs. `error`:
-    what its shell complained of.
+    guard). `reason`: why it fired. `left`: seconds to the deadline. `output`: what the detached step printed,
+    None while it runs. `error`: what its shell complained of.
     """
 
     state: str
     reason: str = ""
+    left: int = 0
     output: str | None = None
     error: str = ""
 
@@ -268,13 +282,12 @@ def fire(guard: str, reason: str) -> Command:
 
 def understand(answer: Answer) -> GuardState:
     """Read the answer to `poll`, `disarm` or `fire`. ValueError when it is none."""
-    state, _, rest = answer.out.partition("\n")
-    reason, _, rest = rest.partition("\n")
-    step, newline, output = rest.partition("\n")
-    if not newline or step not in ("done", "running"):
+    head, rest = answer.out.split("\n", 4)[:4], answer.out.split("\n", 4)[4:]
+    if not rest or not head[2].removeprefix("-").isdecimal() or head[3] not in ("done", "running"):
         raise ValueError(answer.err.strip() or f"status {answer.status}: {answer.out.strip()}")
+    state, reason, left, step = head
     done = step == "done"
-    return GuardState(state, reason, output if done else None, "" if done else output)
+    return GuardState(state, reason, int(left), rest[0] if done else None, "" if done else rest[0])
 
 
 def listing() -> Command:

@@ -34,9 +34,13 @@ def observe(site: Site, endpoints: Mapping[str, Endpoint], *, timeout: float = 6
     """Ask every endpoint its platform's questions, side by side. Raises nothing for a silent device."""
     if not endpoints:
         return Survey({}, {})
-    with ThreadPoolExecutor(max_workers=len(endpoints), thread_name_prefix="observe") as threads:
+    threads = ThreadPoolExecutor(max_workers=len(endpoints), thread_name_prefix="observe")
+    try:
         seen = threads.map(lambda item: _try(site, item[0], item[1], timeout), sorted(endpoints.items()))
         results = dict(zip(sorted(endpoints), seen, strict=True))
+    finally:
+        # Not `with`: after Ctrl-C nobody waits for a device that is silent.
+        threads.shutdown(wait=False, cancel_futures=True)
     return Survey(
         {scope: result for scope, result in results.items() if isinstance(result, Observation)},
         {scope: result for scope, result in results.items() if isinstance(result, str)},
