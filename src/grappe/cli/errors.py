@@ -49,7 +49,7 @@ def warn(text: str, *, colour: str | None = None) -> None:
     """Print a line on standard error; in colour on a terminal, unless NO_COLOR is set (no-color.org)."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     with suppress(OSError):  # standard error is gone: there is nobody left to tell
-        typer.secho(text, err=True, fg=None if plain else colour)
+        typer.echo(text if plain or not colour else typer.style(text, fg=colour), err=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from grappe.cli import complete
 from grappe.cli.errors import fail, speaking, warn
-from grappe.cli.exits import BAD_INPUT, FOUND
+from grappe.cli.exits import BAD_INPUT, FOUND, INTERRUPTED
 from grappe.cli.output import say, say_json
 from grappe.cli.state import must_know, state
 
@@ -85,7 +85,10 @@ def _agreed(device: str, found: Contact) -> bool:
     if not sys.stdin or not sys.stdin.isatty():
         warn(f"{device}: nobody is there to ask; nothing was added")
         return False
-    return typer.confirm("Is it the one at its console? Add it?")
+    try:
+        return typer.confirm("Is it the one at its console? Add it?")
+    except typer.Abort:
+        fail("nothing was added", status=INTERRUPTED)
 
 
 @speaking()

@@ -100,7 +100,7 @@ def _attribute(change: Change, before: Value, after: Value) -> str:
             return ""  # a whole new file: --full has it
         gone, came = _gone(before, after), _gone(after, before)
         lost = f", {len(gone)} gone: {' | '.join(line.strip() for line in gone)}" if gone else ""
-        return f"{len(came)} new lines{lost}"
+        return f"{len(came)} new line{'' if len(came) == 1 else 's'}{lost}"
     return value_text(after) if change.before is None else f"{value_text(before)} -> {value_text(after)}"
 
 

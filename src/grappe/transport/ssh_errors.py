@@ -35,8 +35,9 @@ def _changed(match: re.Match[str], called: Called) -> tuple[str, str]:
 def _unknown(_match: re.Match[str], called: Called) -> tuple[str, str]:
     return (
         "its host key is not known on this machine, and Grappe never accepts one unseen",
-        f"connect once by hand, {called.by_hand}, and accept it after comparing the fingerprint with the "
-        "one at its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+        f"grappe trust shows it and asks; or connect once by hand, {called.by_hand}, and accept it after "
+        "comparing the fingerprint with the one at its console: "
+        "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
     )
 
 
