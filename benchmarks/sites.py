@@ -26,12 +26,12 @@ from grappe.model.site import (
     Site,
     Storage,
     Switch,
+    SwitchPort,
     Vm,
     VmNic,
-    vm_mac,
 )
 from grappe.model.site import Role as NetworkRole
-from grappe.model.units import Bytes, Mtu, VlanId, derive_host_mac
+from grappe.model.units import Bytes, Mac, Mtu, VlanId, derive_host_mac
 from grappe.platforms import base
 from grappe.platforms.kvm.platform import platform as kvm_platform
 from grappe.platforms.ovs_switch.platform import platform as switch_platform
@@ -59,17 +59,33 @@ def site(hosts: int) -> Site:
         },
         pools={p: Pool(name=p, platform=Platform.KVM, hosts=tuple(m)) for p, m in pools.items()},
         hosts={n: _host(n, i, networks) for i, n in enumerate(names)},
-        switches={
-            f"sw{i}": Switch(
-                name=f"sw{i}", platform=Platform.OVS_SWITCH, access=Access(address=f"sw{i}"), mtu=Mtu(9000)
-            )
-            for i in range((hosts - 1) // RACK + 1)
-        },
+        switches=_switches((hosts - 1) // RACK + 1, networks),
         storage={
             (p, "images"): Storage(name="images", pool=p, kind="dir", path="/srv/images") for p in pools
         },
         vms={v.name: v for i, n in enumerate(names) for v in _vms(n, i)},
     )
+
+
+def _switches(racks: int, networks: Mapping[str, Network]) -> dict[str, Switch]:
+    """A switch per rack, each with one cable to a spine."""
+    every = tuple(n.name for n in networks.values() if n.fabric == "rack")
+    names = [f"sw{i}" for i in range(racks)]
+    up = {
+        name: SwitchPort(name="up", to=PortRef(switch="spine", port=f"d{i}"), fabric="rack", networks=every)
+        for i, name in enumerate(names)
+        if racks > 1
+    }
+    return {
+        name: Switch(
+            name=name,
+            platform=Platform.OVS_SWITCH,
+            access=Access(address=f"{name}.example"),
+            mtu=Mtu(9000),
+            ports={"up": up[name]} if name in up else {},
+        )
+        for name in [*names, *(["spine"] if racks > 1 else [])]
+    }
 
 
 def _networks() -> dict[str, Network]:
@@ -131,10 +147,13 @@ def _vms(host: str, number: int) -> Iterable[Vm]:
             vcpus=2,
             memory=Bytes(2 << 30),
             boot=KernelBoot(kernel="/boot/guest", initrd="/boot/guest.img"),
-            nics=(
-                VmNic(fabric="rack", port_group=network, network=network, mac=vm_mac("synthetic", name, 0)),
-            ),
+            nics=(VmNic(fabric="rack", port_group=network, network=network, mac=_mac(number * VMS + index)),),
         )
+
+
+def _mac(number: int) -> Mac:
+    """Counted, not derived: among 20,000 derived ones (24 bits) some are the same, and `check` says so."""
+    return Mac("52:54:00:" + ":".join(f"{number:06x}"[i : i + 2] for i in (0, 2, 4)))
 
 
 def renumbered(declared: Site) -> Site:
@@ -152,8 +171,9 @@ def platforms(declared: Site) -> dict[str, base.Platform]:
 def bare(declared: Site) -> dict[str, Observation]:
     """What is seen before anything was made: NICs and switch ports with their factory settings."""
     hosts = {n: _machine(n, ("eth0", "eth1"), str(h.access.address)) for n, h in declared.hosts.items()}
-    ports = tuple(f"p{i}" for i in range(RACK))
-    return hosts | {n: _machine(n, ports, None) for n in declared.switches}
+    rack = ("up", *(f"p{i}" for i in range(RACK)))
+    spine = tuple(f"d{i}" for i in range(len(declared.switches) - 1))
+    return hosts | {n: _machine(n, spine if n == "spine" else rack, None) for n in declared.switches}
 
 
 def _machine(scope: str, nics: tuple[str, ...], way: str | None) -> Observation:
