@@ -22,9 +22,12 @@ _CLOSING = b"grappe-end\n"
 # Non-interactive logins often lack sbin; messages are read by programs, so they come untranslated.
 _ENVIRONMENT = 'PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" LC_ALL=C; export PATH LC_ALL'
 
-# /dev/shm and, on most machines, /run are memory: a full disk must not keep a device from being repaired.
+# In memory, for a full disk must not keep a device from being repaired. /run is, except in some containers,
+# and belongs to one device alone, which /dev/shm in the containers of one machine may not.
 _PRIVATE_DIRECTORY = """\
-for gt in /dev/shm /run "${TMPDIR:-/tmp}"; do
+gt=/dev/shm
+[ "$(stat -f -c %T /run 2>/dev/null)" = tmpfs ] && gt=/run
+for gt in $gt /dev/shm /run "${TMPDIR:-/tmp}"; do
 gd=$(mktemp -d "$gt/grappe.XXXXXXXXXX" 2>/dev/null) && break
 gd=
 done

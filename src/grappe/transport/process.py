@@ -77,6 +77,10 @@ class ProcessTransport(ABC):
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a call and what it started: a moment to remove its private files, then at once."""
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(1)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
