@@ -84,9 +84,9 @@ class _Planner:
         self._edges_of_removals(users)
         for removal, dependents in sorted(users.items()):
             first, *more = sorted(set(dependents))
-            others = f" and {len(more)} more" if more else ""
+            users_left = f"{first} and {len(more)} more still need it" if more else f"{first} still needs it"
             hint = f"remove {first} or move it elsewhere first"
-            self._refuse(removal, "in-use", f"cannot go: {first}{others} still needs it", hint)
+            self._refuse(removal, "in-use", f"cannot go: {users_left}", hint)
 
     def _refuse(self, index: int, code: str, message: str, hint: str) -> None:
         self.broken.add(index)
