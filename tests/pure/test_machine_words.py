@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from grappe.twin.machine.contents import files as image_files
 from grappe.twin.machine.contents import packages
-from grappe.twin.machine.frozen import batches, become, tar
+from grappe.twin.machine.frozen import batches, become, brought_up_at_boot, tar
 from grappe.twin.machine.qemu import Hardware, argv, cards, device, netdev, option
 from grappe.twin.machine.seed import Card, Identity, files, joined, machine_id, seed
 
@@ -130,3 +130,8 @@ def test_a_card_with_a_kernels_name_goes_in_alone_and_first(
 def test_every_card_goes_in_once(names: list[str]) -> None:
     given_cards = [Card(name, f"02:00:00:00:00:{at:02x}") for at, name in enumerate(names)]
     assert sorted(card.name for batch in batches(given_cards) for card in batch) == sorted(names)
+
+
+def test_what_comes_up_at_boot_is_what_is_called_auto() -> None:
+    text = "auto lo eno1\n# auto no\nallow-auto br0\nallow-hotplug eno2\niface eno1 inet manual\n\tup auto\n"
+    assert brought_up_at_boot(text) == {"lo", "eno1", "br0"}

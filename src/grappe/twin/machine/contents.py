@@ -71,6 +71,7 @@ MASKED_UNITS = (
     "getty@tty1.service",
     "ifupdown-wait-online.service",
     "kmod-static-nodes.service",
+    "logrotate.timer",
     "modprobe@configfs.service",
     "modprobe@drm.service",
     "modprobe@efi_pstore.service",
@@ -100,13 +101,14 @@ UsePAM no
 """
 
 
-# The console is the twin's own: whoever reaches it has pulled the machine out of the rack already.
-_AUTOLOGIN = """\
+# The console is the twin's own: whoever reaches it has pulled the machine out of the rack already. A shell
+# without login(1): its session would cost an emulated boot seconds, and what is typed early would break it.
+_CONSOLE = """\
 [Service]
+Environment=HOME=/root
 ExecStart=
-ExecStart=-/sbin/agetty --autologin root --noissue --keep-baud 115200 - $TERM
+ExecStart=-/sbin/agetty --skip-login --login-program /bin/bash --noissue --keep-baud 115200 - $TERM
 """
-
 
 # At boot udev looks at what matters only: an event for each of 64 terminals and every PCI function took half
 # of an emulated boot. The modules that it would have found are loaded by init.
@@ -131,7 +133,7 @@ def files() -> dict[str, str]:
         "etc/resolv.conf": "",
         "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
         "etc/ssh/sshd_config.d/grappe.conf": _SSHD,
-        "etc/systemd/system/serial-getty@ttyS0.service.d/grappe.conf": _AUTOLOGIN,
+        "etc/systemd/system/serial-getty@ttyS0.service.d/grappe.conf": _CONSOLE,
         "etc/systemd/system/systemd-udev-trigger.service.d/grappe.conf": _UDEV,
         "etc/systemd/journald.conf.d/grappe.conf": "[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n",
     }

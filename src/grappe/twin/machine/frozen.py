@@ -35,6 +35,14 @@ _RECIPE = "1"
 _KERNEL_NAME = re.compile(r"eth\d+")
 _BOOT_LIMIT, _MOVE_LIMIT = 300.0, 120.0
 
+# libvirtd finds out once what QEMU can do; it is started again when the machine knows its own UUID.
+_BEFORE = """\
+systemctl is-system-running --wait || { systemctl --failed --no-legend; exit 1; }
+udevadm settle
+if command -v virsh; then virsh -c qemu:///system capabilities >/dev/null && systemctl stop libvirtd; fi
+sync
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
@@ -52,7 +60,7 @@ def ensure_frozen(cache_dir: Path, image: MachineFiles, *, memory_mib: int, cpus
     version = qemu_version(run([require("qemu-system-x86_64", "qemu-system-x86"), "--version"]))
     sizes = f"{memory_mib} {cpus} {decide(cache_dir)} {platform.release()} {version}"
     words = qemu.argv(_nobody(memory_mib, cpus), qemu="", kernel=Path(), monitor_fd=0, accel="tcg")
-    key = digest([_RECIPE, image.disk.parent.name, sizes, repr(words)])
+    key = digest([_RECIPE, _BEFORE, image.disk.parent.name, sizes, repr(words)])
 
     def build(folder: Path) -> None:
         _freeze(folder, cache_dir, image, _nobody(memory_mib, cpus))
@@ -73,7 +81,7 @@ def _freeze(folder: Path, cache_dir: Path, image: MachineFiles, hardware: qemu.H
     vm = Vm(hardware, Identity("machine", alone, key.read_text(), public, public), {}, folder / "state")
     vm.power_on(image, cache_dir)
     try:
-        _on_console(vm, "systemctl is-system-running --wait; udevadm settle; sync", _BOOT_LIMIT)
+        _on_console(vm, _BEFORE, _BOOT_LIMIT)
         vm.execute("stop")
         vm.execute("migrate-set-parameters", {"max-bandwidth": 1 << 40})
         vm.execute("migrate", {"uri": f"exec:cat >{shlex.quote(str(folder / 'memory'))}"})
@@ -104,7 +112,14 @@ def thaw(vm: Vm, frozen: Frozen, image: MachineFiles, cache_dir: Path) -> None:
                 vm.lay(card)
                 vm.execute("device_add", qemu.device(vm.hardware, card))
             _on_console(vm, wait_for(batch), 60)
-        _on_console(vm, "ifup -a", 60)
+        if brought_up_at_boot(vm.identity.interfaces) & {card.name for card in vm.hardware.cards}:
+            _on_console(vm, "ifup -a", 60)
+
+
+def brought_up_at_boot(interfaces: str) -> set[str]:
+    """The interfaces that /etc/network/interfaces calls auto; others come with their cards or not at all."""
+    lines = (line.split() for line in interfaces.splitlines())
+    return {name for words in lines if words and words[0] in ("auto", "allow-auto") for name in words[1:]}
 
 
 def batches(cards: Sequence[Card]) -> list[list[Card]]:
@@ -147,6 +162,7 @@ def become(identity: Identity, cards: tuple[Card, ...], now: float) -> str:
     Its files are an archive on the second disk. Units that read them at boot are told to do so again.
     """
     host, number = shlex.quote(identity.hostname), uuid.UUID(machine_id(identity.hostname, cards))
+    conf = "/etc/libvirt/libvirtd.conf"
     lines = [
         "set -e",
         "for turn in $(seq 200); do [ ! -b /dev/vdb ] || break; sleep 0.05; done",
@@ -156,7 +172,10 @@ def become(identity: Identity, cards: tuple[Card, ...], now: float) -> str:
         f"date -s @{now:.3f}",
         f"ovs-vsctl set Open_vSwitch . external_ids:system-id={number} external_ids:hostname={host}",
         "udevadm control --reload",
-        "systemctl reload ssh",
+        "kill -HUP $(cat /run/sshd.pid)",
+        f"[ -e {conf} ] || exit 0",
+        f"echo 'host_uuid = \"{number}\"' >>{conf}",
+        "systemctl start --no-block libvirtd",
     ]
     return "\n".join(lines) + "\n"
 
