@@ -1,4 +1,4 @@
-"""A site's twin as the tests use it: the command line as an operator types it, the console to plant faults."""
+"""A site's twin as the tests use it: the command line as an operator types it, the console for faults."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+
 from twin.cluster import EXAMPLES, TwinCluster, twin_of
 
 pytestmark = pytest.mark.xdist_group("note-c")
