@@ -207,9 +207,16 @@ def guest_resource(scope: str, spec: GuestPortSpec, seen: Mapping[Key, Resource]
 
 
 def transaction(changes: Iterable[Change]) -> tuple[Command, ...]:
-    """One `ovs-vsctl` call for all changes; none when there is nothing to do."""
+    """One `ovs-vsctl` call for all changes; none when there is nothing to do.
+
+    Ports that go or are made anew are let go of first: a device that moves from one port to another must be
+    free when the other port is made. Then bridges, ports, and at last the bridges that go.
+    """
     ordered = sorted(changes, key=_bridges_first)
-    words = [word for change in ordered for verb in _verbs(change) for word in ("--", *verb)]
+    gone = [c.key.name for c in ordered if c.key.kind == PORT and _let_go(c)]
+    verbs: list[tuple[str, ...]] = [("--if-exists", "del-port", name) for name in gone]
+    verbs += [verb for change in ordered for verb in _verbs(change)]
+    words = [word for verb in verbs for word in ("--", *verb)]
     return (command("ovs-vsctl", "--timeout=20", *words),) if words else ()
 
 
@@ -243,8 +250,6 @@ def _bridge_verbs(change: Change) -> Iterator[tuple[str, ...]]:
 
 def _port_verbs(change: Change) -> Iterator[tuple[str, ...]]:
     name, after = change.key.name, change.after
-    if after is None or _remade(change):
-        yield "--if-exists", "del-port", name
     if after is None:
         return
     running, bridge = after.running, str(after.running["bridge"])
@@ -267,9 +272,11 @@ def _guest_verbs(change: Change) -> Iterator[tuple[str, ...]]:
         yield from _vlan_verbs(str(change.after.facts["device"]), change.after)
 
 
-def _remade(change: Change) -> bool:
-    """Whether a port must be made anew: another bridge, other members."""
-    if change.before is None or change.after is None:
+def _let_go(change: Change) -> bool:
+    """Whether a port goes or must be made anew: another bridge, other members."""
+    if change.after is None:
+        return True
+    if change.before is None:
         return False
     old, new = change.before.running, change.after.running
     return any(old.get(a) != new.get(a) for a in ("bridge", "members", "internal"))

@@ -14,6 +14,9 @@ from grappe.graph.resource import Value
 ALL = "all"
 """`tagged` of a port that carries every VLAN: Open vSwitch's default for a port without any setting."""
 
+NOBODY = 4095
+"""The reserved id nobody can use: a trunk of nothing would mean "everything" to Open vSwitch."""
+
 Row = dict[str, Any]
 
 
@@ -55,15 +58,15 @@ def several(value: Any) -> list[Any]:
 def carried(vlan_mode: str | None, tag: int | None, trunks: list[int]) -> tuple[int | None, Value]:
     """Untagged VLAN (0: the native segment, None: dropped) and tagged VLANs that a port's columns mean."""
     mode = vlan_mode or ("trunk" if tag is None else "access")
-    vlans: frozenset[int] = frozenset(trunks)
+    vlans: frozenset[int] = frozenset(trunks) - {NOBODY}
     if mode == "access":
         return tag or 0, frozenset()
     if mode == "trunk":
-        return (0 if not vlans or 0 in vlans else None), (vlans - {0} if vlans else ALL)
+        return (0 if not trunks or 0 in vlans else None), (vlans - {0} if trunks else ALL)
     native = tag or 0
     if mode == "native-untagged":
-        return native, (vlans - {native} if vlans else ALL)
-    return None, (vlans | {native} if vlans else ALL)
+        return native, (vlans - {native} if trunks else ALL)
+    return None, (vlans | {native} if trunks else ALL)
 
 
 def columns(native: Value, tagged: Value) -> Iterator[tuple[str, str]]:
@@ -76,8 +79,7 @@ def columns(native: Value, tagged: Value) -> Iterator[tuple[str, str]]:
         yield from (("vlan_mode", "access"), ("tag", str(native)), ("trunks", ""))
     elif native is None or native == 0:
         ids = [*([0] if native == 0 else []), *vlans]
-        # A trunk of nothing would mean "everything" to Open vSwitch: 4095 is the reserved id nobody can use.
-        yield from (("vlan_mode", "trunk"), ("tag", ""), ("trunks", _ids(ids or [4095])))
+        yield from (("vlan_mode", "trunk"), ("tag", ""), ("trunks", _ids(ids or [NOBODY])))
     else:
         ids = sorted({int(str(native)), *vlans})
         yield from (("vlan_mode", "native-untagged"), ("tag", str(native)), ("trunks", _ids(ids)))
