@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from grappe.model.script import Answer
-from grappe.twin.guest.console import Console, ConsoleError, decoded
+from grappe.twin.guest.console import Console, ConsoleClosedError, ConsoleError, decoded
 
 
 class Descriptor:
@@ -74,3 +74,31 @@ def test_a_disturbed_answer_is_not_believed() -> None:
     whole = b"bb3bed2649c1375fa769689c50e46203  -\r\nMApo\r\naQo=\r\n"
     assert decoded(whole) == Answer(status=0, out="hi\n")
     assert decoded(whole.replace(b"MApo", b"[ 1.0] kernel: MApo")) is None
+
+
+def test_a_program_that_ended_is_told_with_its_last_words_not_waited_for() -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run(["echo", "no such guest"], stdout=theirs, check=True)
+    os.close(theirs)
+    line = Descriptor(ours)
+    with pytest.raises(ConsoleClosedError, match=r"closed.*no such guest"):
+        Console(line, line).wait_ready(20)
+    os.close(ours)
+
+
+def test_a_carrier_that_starts_slowly_is_not_interrupted() -> None:
+    ours, theirs = pty.openpty()
+    # As ssh and virsh do: a terminal that still turns Ctrl-C into an end, then a shell behind it.
+    slow = "sleep 2; exec busybox sh -i"
+    carrier = subprocess.Popen(
+        ["setsid", "--ctty", "sh", "-c", slow], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    line = Descriptor(ours)
+    console = Console(line, line)
+    console.wait_ready(30)
+    assert console.run("echo here").out == "here\n"
+    assert carrier.poll() is None
+    carrier.kill()
+    carrier.wait()
+    os.close(ours)

@@ -41,6 +41,10 @@ class ConsoleError(Exception):
         super().__init__(f"{reason}; the console last said: {self.last!r}")
 
 
+class ConsoleClosedError(ConsoleError):
+    """The other end is gone: waiting longer is of no use."""
+
+
 class Console:
     """The console behind a byte stream; `reader` and `writer` may be the same object.
 
@@ -65,22 +69,23 @@ class Console:
     def wait_ready(self, timeout: float = 30.0) -> None:
         """Wait until a shell answers: ask again, for what is sent before it listens is lost.
 
-        Ctrl-C also ends a login that is still starting, so each wait is twice as long as the one before.
+        Ctrl-C would also end a login that is still starting, or the program that carries the console here: it
+        is typed in the second half of the time only, when something else holds the shell.
         """
-        deadline, patience = time.monotonic() + timeout, 1.0
-        while True:
+        start, patience = time.monotonic(), 1.0
+        while (waited := time.monotonic() - start) <= timeout:
             token = next(self._tokens)
-            self._type(f"\x03\recho {_split(token)}")
+            interrupt = "\x03" if waited > timeout / 2 else ""
+            self._type(f"{interrupt}\recho {_split(token)}")
             try:
                 self.wait_for(token.encode() + rb"\r?\n", min(patience, timeout))
+            except ConsoleClosedError:
+                raise
             except ConsoleError:
                 patience = min(2 * patience, 30.0)
-                if time.monotonic() > deadline:
-                    raise ConsoleError(
-                        f"no shell answered within {timeout:.0f} s", bytes(self.seen)
-                    ) from None
             else:
                 return
+        raise ConsoleError(f"no shell answered within {timeout:.0f} s", bytes(self.seen))
 
     def run(self, command: str, timeout: float = 30.0) -> Answer:
         """Run a shell command line in the guest; both of its outputs come together in `out`.
@@ -126,8 +131,11 @@ class Console:
 
     def _type(self, line: str) -> None:
         data = line.encode() + b"\r"
-        while data:
-            data = data[os.write(self._writer.fileno(), data) :]
+        try:
+            while data:
+                data = data[os.write(self._writer.fileno(), data) :]
+        except OSError as error:
+            raise ConsoleClosedError(f"the console closed: {error.strerror}", bytes(self.seen)) from None
 
     def _read(self, timeout: float) -> bool:
         """Read what is there; false when nothing came in `timeout`, ConsoleError when it ended."""
@@ -136,9 +144,9 @@ class Console:
         try:
             data = os.read(self._reader.fileno(), 65536)
         except OSError as error:  # a pty whose other end closed gives EIO
-            raise ConsoleError(f"the console closed: {error.strerror}", bytes(self.seen)) from None
+            raise ConsoleClosedError(f"the console closed: {error.strerror}", bytes(self.seen)) from None
         if not data:
-            raise ConsoleError("the console closed", bytes(self.seen))
+            raise ConsoleClosedError("the console closed", bytes(self.seen))
         self.seen += data
         return True
 
