@@ -175,7 +175,10 @@ def test_a_verb_that_waits_for_silent_devices_ends_at_once_when_told_to(
     silent = tmp_path / "ssh_config"
     silent.write_text(f"Host *\n  ProxyCommand sh -c 'echo >>{tmp_path}/called; exec sleep 30'\n")
     argv = [sys.executable, "-m", "grappe", "-f", str(SITE), "--ssh-config", str(silent), "status"]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Tests that run in the background of a shell have SIGINT ignored, and would hand that down.
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     limit = time.monotonic() + 20
     while not (tmp_path / "called").exists():
         assert time.monotonic() < limit, "no device was called within 20 s"

@@ -112,7 +112,10 @@ def test_verify_can_be_stopped_and_leaves_nothing_behind(
 ) -> None:
     ports = box.on("newbox", "ovs-vsctl", "--columns=name", "list", "Port")
     argv = [sys.executable, "-m", "grappe", "-f", str(box.file), "--twin-name", box.name, "verify"]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Tests that run in the background of a shell have SIGINT ignored, and would hand that down.
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     limit = time.monotonic() + 30
     while box.on("newbox", "ovs-vsctl", "--columns=name", "list", "Port") == ports:
         assert time.monotonic() < limit, "no temporary port within 30 s"

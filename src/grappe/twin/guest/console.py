@@ -93,7 +93,7 @@ class Console:
         Raises ConsoleError when no shell answers or the command does not end within `timeout` seconds; it is
         then interrupted.
         """
-        self.wait_ready()
+        self.wait_ready(max(timeout, 90.0))
         work = f"/tmp/{next(self._tokens)}"  # noqa: S108 - a path in the guest, new for each command
         encoded = base64.b64encode(command.encode()).decode()
         for start in range(0, len(encoded), _CHUNK):
