@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Cluster:
     endpoints: Mapping[str, Endpoint]
     journals: Path
     """Folder of this cluster's journals and archives on this machine; a twin's goes with the twin."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Declared devices that there is no way to, each with the reason."""
 
     @property
     def platforms(self) -> dict[str, PlatformRules]:
@@ -58,7 +60,9 @@ class Cluster:
         chosen = {s: e for s, e in self.endpoints.items() if not only or s in only}
         excused = sorted(chosen.keys() & {h.name for h in self.site.hosts.values() if h.maintenance})
         seen = observe(self.site, {s: e for s, e in chosen.items() if s not in excused})
-        return replace(seen, excused=dict.fromkeys(excused, planning.IN_MAINTENANCE))
+        missing = {s: why for s, why in self.missing.items() if not only or s in only}
+        unknown = {**seen.unknown, **missing}
+        return replace(seen, unknown=unknown, excused=dict.fromkeys(excused, planning.IN_MAINTENANCE))
 
     def difference(self, survey: Survey, choices: Choices = planning.NO_CHOICES) -> Difference:
         """What is not as declared."""
@@ -93,9 +97,12 @@ def twin(file: Path, name: str | None = None) -> Cluster:
     site = adapted(document.site, machines(lab))
     known = {n.name for n in lab.blueprint.nodes}
     ways = _endpoints(site, lambda scope, _access: OpenSsh(scope, scope, config_file=lab.ssh_config))
-    return Cluster(
-        document, site, {s: e for s, e in ways.items() if s in known}, lab.folder.path / "journals"
-    )
+    there = {s: e for s, e in ways.items() if s in known}
+    new = dict.fromkeys(sorted(ways.keys() - known), _NOT_IN_TWIN)
+    return Cluster(document, site, there, lab.folder.path / "journals", missing=new)
+
+
+_NOT_IN_TWIN = "this twin was brought up without it: take it down and up again (grappe twin down, twin up)"
 
 
 def machines(lab: Lab) -> dict[str, str]:

@@ -62,7 +62,7 @@ stage 1: h1, h2, h3
     ~ link eth1: mtu 1500 -> 9000
     + 10 port-groups: rack/100, rack/101, rack/102, rack/103, rack/104, rack/105, rack/106, rack/107, \
 rack/108, rack/109
-    ~ stanza eth1: lines at boot 1 new line, 1 gone: mtu 1500
+    ~ stanza eth1: lines at boot - mtu 1500 | + mtu 9000
     - libvirt-network default"""
 
 

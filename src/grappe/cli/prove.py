@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from grappe.cli import complete
-from grappe.cli.errors import speaking, warn
+from grappe.cli.errors import fail, speaking, warn
 from grappe.cli.exits import FOUND
 from grappe.cli.output import say, say_json
 from grappe.cli.state import must_know, state
@@ -53,6 +53,9 @@ def verify(
     must_know("network", network or (), cluster.site.networks)
     survey = cluster.survey()
     plan = question(cluster.site, survey.observations, frozenset(network or ()))
+    if not plan.points:
+        reasons = "; ".join(f"{scope}: {reason}" for scope, reason in survey.unknown.items())
+        fail(f"nothing can be proved, for no device could be asked: {reasons or 'none is declared'}")
     call = roll_call(plan, cluster.transports)
     if as_json:
         say_json(to_json(call))

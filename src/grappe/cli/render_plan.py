@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from grappe.graph.change import Action, Change
 from grappe.graph.plan import Level, Plan, Stage, Step
 from grappe.graph.resource import Key, Refusal, Value
-from grappe.model.units import format_vlans
+from grappe.model.units import format_size, format_vlans
 
 SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.ADOPT: "&", Action.REMOVE: "-"}
 WORDS = {Action.CREATE: "make", Action.UPDATE: "change", Action.ADOPT: "take over", Action.REMOVE: "remove"}
@@ -18,10 +18,12 @@ MANY = 5
 """More new objects of one kind than this are listed by name only; --full shows their attributes."""
 
 
-def value_text(value: Value) -> str:
-    """An attribute's value as people read it."""
+def value_text(value: Value, name: str = "") -> str:
+    """An attribute's value as people read it; `name` tells sizes from other numbers."""
     if value is None:
         return "none"
+    if name in ("memory", "size") and isinstance(value, int):
+        return format_size(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, frozenset):
@@ -41,9 +43,9 @@ def change_lines(change: Change, *, scripts: bool = False) -> Iterator[str]:
             yield from _block(name + where, before, after, full=scripts)
         elif change.before is None:
             if after not in (None, "", frozenset()):
-                yield f"    {name}{where}: {value_text(after)}"
+                yield f"    {name}{where}: {value_text(after, name)}"
         elif change.after is not None:
-            yield f"    {name}{where}: {value_text(before)} -> {value_text(after)}"
+            yield f"    {name}{where}: {value_text(before, name)} -> {value_text(after, name)}"
 
 
 def _block(name: str, before: Value, after: Value, *, full: bool) -> Iterator[str]:
@@ -84,24 +86,27 @@ class Brief:
 def brief(change: Change) -> Brief:
     """Put a change in short; an attribute that is the same now and at the next boot is named once."""
     words: dict[str, str] = {}
+    later = "from its next start" if change.key.kind == "vm" else "at boot"
     for facet, name, before, after in change.attributes():
-        text = _attribute(change, before, after)
+        text = _attribute(change, name, before, after)
         if not text or (facet == "persistent" and words.get(name) == text):
             continue
-        words[f"{name} at boot" if facet == "persistent" else name] = text
+        words[f"{name} {later}" if facet == "persistent" else name] = text
     return Brief(change.action, change.key.kind, change.key.name, words)
 
 
-def _attribute(change: Change, before: Value, after: Value) -> str:
+def _attribute(change: Change, name: str, before: Value, after: Value) -> str:
     if change.after is None or (change.before is None and after in (None, "", frozenset())):
         return ""
     if isinstance(before, tuple) or isinstance(after, tuple):
         if change.before is None:
             return ""  # a whole new file: --full has it
         gone, came = _gone(before, after), _gone(after, before)
-        lost = f", {len(gone)} gone: {' | '.join(line.strip() for line in gone)}" if gone else ""
-        return f"{len(came)} new line{'' if len(came) == 1 else 's'}{lost}"
-    return value_text(after) if change.before is None else f"{value_text(before)} -> {value_text(after)}"
+        words = [f"- {line.strip()}" for line in gone] + [f"+ {line.strip()}" for line in came]
+        return " | ".join(words) or "in another order"
+    if change.before is None:
+        return value_text(after, name)
+    return f"{value_text(before, name)} -> {value_text(after, name)}"
 
 
 def brief_lines(stage: Stage) -> Iterator[str]:
@@ -231,8 +236,9 @@ def _headline(plan: Plan) -> str:
     if not changes:
         if plan.refusals:
             return f"{plan.site}: nothing can be done; {len(plan.refusals)} refused"
-        asked = "everything that was asked" if plan.frozen else "everything"
-        return f"{plan.site}: nothing to do, {asked} is as declared"
+        if plan.frozen:
+            return f"{plan.site}: nothing to do on the devices that answered; {len(plan.frozen)} left out"
+        return f"{plan.site}: nothing to do, everything is as declared"
     counts = Counter(c.action for c in changes)
     words = ", ".join(f"{counts[a]} to {WORDS[a]}" for a in Action if counts[a])
     scopes = len({c.key.scope for c in changes})

@@ -117,13 +117,15 @@ def _spoken(run: Callable[[Callable[[Event], None]], Result], plan: Plan, journa
 def _agree(plan: Plan, consent: Consent) -> None:
     if consent.yes and plan.disruption.level <= consent.limit:
         return
-    words = plan.disruption.level.words
+    words = (
+        f"it may disturb: {plan.disruption.level.words}" if plan.disruption.level else "it disturbs nothing"
+    )
     if not sys.stdin or not sys.stdin.isatty():
         wanted = plan.disruption.level.name.lower().replace("_", "-")
         above = plan.disruption.level > consent.limit
         hint = f"agree with --yes --disruption {wanted}" if above else "agree with --yes"
-        fail(f"apply may disturb: {words}; nobody is there to ask, nothing was touched", hint)
-    ask(f"\nDo this? It may disturb: {words}", "nothing was touched")
+        fail(f"apply waits for your word ({words}) and nobody is there to ask; nothing was touched", hint)
+    ask(f"\nDo this? ({words})", "nothing was touched")
 
 
 def ask(question: str, otherwise: str) -> None:

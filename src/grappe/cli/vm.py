@@ -109,7 +109,7 @@ def _switch(context: typer.Context, name: str, *, on: bool) -> None:
     from grappe.operate.power import power
 
     cluster = state(context).cluster()
-    host = _host(cluster, _vm(cluster, name))
+    host = _host(cluster, cluster.site.vms[name]) if name in cluster.site.vms else _undeclared(cluster, name)
     survey = cluster.survey(frozenset({host}))
     silent = {**survey.unknown, **survey.excused}
     if host in silent:
@@ -119,6 +119,16 @@ def _switch(context: typer.Context, name: str, *, on: bool) -> None:
     consent = Consent(yes=True, limit=Level.GUEST_RESTART, partial=False)
     if not run_plan(cluster, plan, consent, undo_all=False):
         raise typer.Exit(FOUND)
+
+
+def _undeclared(cluster: Cluster, name: str) -> str:
+    """The host of a VM that left the declaration and still exists: it can be switched all the same."""
+    found = [k.scope for k in cluster.survey().resources if k.kind == "vm" and k.name == name]
+    if not found:
+        must_know("VM", [name], cluster.site.vms)
+    if len(found) > 1:
+        fail(f"{name} is on {' and '.join(sorted(found))}", "stop one of them by hand: virsh shutdown")
+    return found[0]
 
 
 @app.command()

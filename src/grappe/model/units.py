@@ -35,11 +35,17 @@ _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
 
 def parse_size(text: str | int) -> Bytes:
-    """Bytes of `3G`, `512M`, `1.5 GiB` or a plain number of bytes. Units are powers of 1024."""
+    """Bytes of `3G`, `512M`, `1.5 GiB` or a plain number of bytes. Units are powers of 1024.
+
+    A small plain number is refused: whoever writes `memory: 2048` means MiB.
+    """
     match = _SIZE.fullmatch(str(text).strip())
     if match is None:
         raise ValueError("expected a size such as 512M, 3G or 1.5T")
-    return Bytes(int(float(match[1]) * _FACTORS[match[2].upper()]))
+    size = Bytes(int(float(match[1]) * _FACTORS[match[2].upper()]))
+    if not match[2] and 0 < size < 1 << 16:
+        raise ValueError(f"expected a size with its unit, such as {match[1]}M or 3G")
+    return size
 
 
 def format_size(size: int) -> str:

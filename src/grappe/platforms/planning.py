@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from grappe.graph.change import Difference, diff
+from grappe.graph.change import Change, Difference, diff
 from grappe.graph.plan import Plan, build
 from grappe.graph.resource import Key, KindRules, Observation, Refusal, Resource
 from grappe.model.site import Site
@@ -50,6 +50,9 @@ class Choices:
 
 NO_CHOICES = Choices()
 
+VM = "vm"
+"""Kind of a virtual machine on every platform: it can live on one host only."""
+
 
 def compare(
     site: Site, survey: Survey, platforms: Mapping[str, Platform], choices: Choices = NO_CHOICES
@@ -62,7 +65,34 @@ def compare(
     ]
     chosen = {s: o for s, o in survey.observations.items() if not choices.only or s in choices.only}
     seen = {k: r for o in chosen.values() for k, r in o.resources.items()}
-    return diff(desired, seen, kinds_of(platforms.values()), choices.adopted, scopes=chosen)
+    found = diff(desired, seen, kinds_of(platforms.values()), choices.adopted, scopes=chosen)
+    return without_second_copies(found, survey.resources)
+
+
+def without_second_copies(difference: Difference, seen: Mapping[Key, Resource]) -> Difference:
+    """Refuse to make or start a VM that is on another host already: two copies would write one identity."""
+    hosts: dict[str, list[str]] = {}
+    for key in seen:
+        if key.kind == VM:
+            hosts.setdefault(key.name, []).append(key.scope)
+    refusals, kept = list(difference.refusals), []
+    for change in difference.changes:
+        elsewhere = sorted(set(hosts.get(change.key.name, ())) - {change.key.scope})
+        if change.key.kind == VM and elsewhere and _comes_alive(change):
+            hint = "moving a VM is not done by a plan yet: leave host: as it is, or move it by hand first"
+            message = f"exists on {', '.join(elsewhere)} already"
+            refusals.append(Refusal("vm-elsewhere", str(change.key), message, hint))
+        else:
+            kept.append(change)
+    return replace(difference, changes=tuple(kept), refusals=tuple(refusals))
+
+
+def _comes_alive(change: Change) -> bool:
+    """Whether a VM is made, or started."""
+    before, after = change.before, change.after
+    if after is None:
+        return False
+    return before is None or before.running.get("state") != after.running.get("state")
 
 
 def plan_site(
