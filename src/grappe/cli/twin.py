@@ -194,6 +194,9 @@ def _do(lab: Lab, what: Fault, node: str, nic: str) -> None:
             lab.restore_management(node)
 
 
+_DARK = "no carrier (a port is down, as before a first apply)"
+
+
 def _status_text(found: LabStatus) -> str:
     user = "as an ordinary user" if found.rootless else "as root"
     lines = [f"twin {found.name}, {user}"]
@@ -203,7 +206,7 @@ def _status_text(found: LabStatus) -> str:
         what = node.kind if node.machine == "namespace" else f"{node.kind} ({node.machine})"
         lines.append(f"  {node.name:<12} {what:<14} {node.state:<8} {node.ssh}{trouble}")
     lines += [
-        f"  {'cable':<12} {c.a} - {c.b}: {'no carrier' if c.plugged else 'pulled out'}"
+        f"  {'cable':<12} {c.a} - {c.b}: {_DARK if c.plugged else 'pulled out'}"
         for c in found.cables
         if not c.carrier
     ]

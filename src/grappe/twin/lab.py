@@ -129,7 +129,9 @@ class Lab:
         """Return the running lab of a name or a state directory. Raises TwinError when there is none."""
         folder = _folder(where)
         if not is_up(folder):
-            raise TwinError(f"no twin {str(where)!r} is up", "`grappe twin up` starts it.")
+            others = ", ".join(cls.names())
+            hint = f" These are up: {others} (--twin-name)." if others else ""
+            raise TwinError(f"no twin {str(where)!r} is up", "`grappe twin up` starts it." + hint)
         return cls(folder, settings(folder.settings.read_text()))
 
     @staticmethod
