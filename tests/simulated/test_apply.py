@@ -250,6 +250,23 @@ def test_a_device_that_is_lost_for_good_is_said_with_the_line_for_its_console(ri
     assert rig["d1"].state == BEFORE["d1"]
 
 
+def test_a_lost_device_is_called_once_not_for_each_of_its_steps(rig: Rig) -> None:
+    plan = rig.plan(AFTER)
+
+    def lose(_number: int, script: Script) -> None:
+        if any(command.argv[-1] == "thing.y" for command in script):
+            rig["d1"].set("wire.other", CUT)
+
+    rig["d1"].after = lose
+    result = run(rig, plan)
+    failed = [event.step for event in told(rig) if isinstance(event, UndoFailed)]
+    assert len(failed) == 2
+    assert result.outcome is Outcome.BROKEN
+    assert rig["d2"].state == BEFORE["d2"]
+    times = [e.at for e in journals.entries(rig.place / "journal.jsonl") if isinstance(e.event, UndoFailed)]
+    assert times[1] - times[0] < QUICK.patience / 2
+
+
 def from_console(rig: Rig, path: str) -> None:
     subprocess.run(["sh", rig["d1"].own(path)], check=True)
 

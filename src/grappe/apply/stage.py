@@ -91,10 +91,14 @@ class _Work:
 def undo(run: Run, number: int, stage: Stage, indices: Iterable[int]) -> Trouble | None:
     """Undo steps of a stage in the order given; each is proved by looking. None: all are as before."""
     trouble: Trouble | None = None
+    lost: dict[str, str] = {}
     for index in indices:
         step = stage.steps[index]
         run.record(UndoBegins(number, index, step.scope))
-        reason = _undo_step(run, step, device.quiet(run.id, number, index, QUIET))
+        # A device that was called in vain is not called for each of its steps again, the others wait for it.
+        reason = lost.get(step.scope, "")
+        if not reason:
+            reason = _undo_step(run, step, device.quiet(run.id, number, index, QUIET), lost)
         if not reason:
             run.record(UndoDone(number, index, step.scope))
             continue
@@ -105,7 +109,7 @@ def undo(run: Run, number: int, stage: Stage, indices: Iterable[int]) -> Trouble
     return trouble
 
 
-def _undo_step(run: Run, step: Step, quiet: Command) -> str:
+def _undo_step(run: Run, step: Step, quiet: Command, lost: dict[str, str]) -> str:
     until = time.monotonic() + run.options.patience
     # A failed command must not keep the others from being undone: what counts is what is seen after.
     undo = () if step.irreversible else tuple(replace(command, check=False) for command in step.undo)
@@ -115,8 +119,11 @@ def _undo_step(run: Run, step: Step, quiet: Command) -> str:
         if not answers[0].ok:
             return answers[0].out.strip()
         missing = run.settled(step.scope, changes, time.monotonic() + run.options.settle)
-    except (TransportError, UnreadableError) as error:
-        return getattr(error, "reason", str(error))
+    except TransportError as error:
+        lost[step.scope] = error.reason
+        return error.reason
+    except UnreadableError as error:
+        return str(error)
     if missing and step.irreversible:
         return f"it cannot be undone: {step.irreversible}"
     failed = (failure((c,), (a,)) for c, a in zip(step.undo, answers[1:], strict=False))

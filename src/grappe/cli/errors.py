@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from grappe.cli.exits import BAD_INPUT, FOUND, INTERRUPTED, TERMINATED
+from grappe.model.text import harmless
 
 # By name: none of these modules is imported before something needs it.
 _STATUS = {
@@ -47,6 +48,7 @@ def fail(message: str, hint: str = "", *, status: int = FOUND) -> NoReturn:
 
 def warn(text: str, *, colour: str | None = None) -> None:
     """Print a line on standard error; in colour on a terminal, unless NO_COLOR is set (no-color.org)."""
+    text = harmless(text)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     with suppress(OSError):  # standard error is gone: there is nobody left to tell
         typer.echo(text if plain or not colour else typer.style(text, fg=colour), err=True)

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from grappe.cli.errors import warn
+from grappe.model.text import harmless
 
 _failed: list[str] = []
 
@@ -17,7 +18,7 @@ _failed: list[str] = []
 def say(text: str = "") -> None:
     """Print a line. When nobody reads any more (`grappe plan | head`), go on in silence."""
     try:
-        typer.echo(text)
+        typer.echo(harmless(text))
     except OSError as error:
         if error.errno != errno.EPIPE:
             _failed.append(error.strerror or "it failed")

@@ -94,7 +94,8 @@ def to_text(told: Told) -> str:
     lines = [f"{told.site}: {_verdict(told, drift)}"]
     for scope in sorted({*told.survey.observations, *(d.key.scope for d in drift)}):
         mine = [d for d in drift if d.key.scope == scope]
-        lines += [f"  {scope}: {_count(mine)}", *_facets(mine)]
+        refused = any(r.where.partition("/")[0].partition(":")[0] == scope for r in told.difference.refusals)
+        lines += [f"  {scope}: {_count(mine, refused=refused)}", *_facets(mine)]
     lines += [f"  {s}: unknown: {reason}" for s, reason in sorted(told.survey.unknown.items())]
     lines += [f"  {s}: not asked: {reason}" for s, reason in sorted(told.survey.excused.items())]
     lines += [f"  refused: {refusal}" for refusal in told.difference.refusals]
@@ -117,10 +118,11 @@ def _verdict(told: Told, drift: tuple[Drift, ...]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-def _count(drift: list[Drift]) -> str:
+def _count(drift: list[Drift], *, refused: bool) -> str:
     counts = {title: sum(d.facet == facet for d in drift) for facet, title in _TITLES.items()}
     found = ", ".join(f"{count} {title}" for title, count in counts.items() if count)
-    return f"not as declared: {found}" if found else "as declared"
+    well = "not as declared: see what is refused" if refused else "as declared"
+    return f"not as declared: {found}" if found else well
 
 
 def _facets(drift: list[Drift]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def lower(site: Site, scope: str, seen: Observation) -> Desired:
 
 
 def _no_guest(seen: Observation) -> bool:
-    return seen.facts.get("test-guest") is False
+    return seen.facts.get("test-guest") is False and seen.facts.get("libvirt") != "down"
 
 
 def _guest_missing(key: Key) -> Refusal:

@@ -12,6 +12,7 @@ from ipaddress import ip_interface
 from grappe.graph.change import Change
 from grappe.graph.resource import Key, Resource, Role, Value
 from grappe.model.script import Answer, Command, command
+from grappe.model.text import one_line
 from grappe.platforms.shared import ovs
 from grappe.platforms.shared.network_spec import LinkSpec
 
@@ -56,7 +57,7 @@ def understand(scope: str, answers: tuple[Answer, ...]) -> tuple[list[Resource],
     gateways = _gateways(_loaded(routes4) + _loaded(routes6))
     resources = []
     for row in _loaded(addresses):
-        device = str(row["ifname"])
+        device = one_line(str(row["ifname"]))
         if _physical(row):
             facts[f"mac:{device}"] = str(row.get("permaddr") or row.get("address"))
         resources.append(_link(scope, row, gateways.get(device, frozenset()), device in speaking))
@@ -64,7 +65,8 @@ def understand(scope: str, answers: tuple[Answer, ...]) -> tuple[list[Resource],
 
 
 def _loaded(answer: Answer) -> list[dict[str, object]]:
-    return [row for row in json.loads(answer.out or "[]") if row] if answer.ok else []
+    # ip(8) prints names as they are: control characters in them are its, not ours, to escape.
+    return [row for row in json.loads(answer.out or "[]", strict=False) if row] if answer.ok else []
 
 
 def _physical(row: Mapping[str, object]) -> bool:
@@ -82,7 +84,7 @@ def _gateways(routes: Iterable[Mapping[str, object]]) -> dict[str, frozenset[str
 
 
 def _link(scope: str, row: Mapping[str, object], gateways: frozenset[str], ipv6: bool) -> Resource:
-    device = str(row["ifname"])
+    device = one_line(str(row["ifname"]))
     entries = row.get("addr_info")
     addresses = frozenset(
         f"{entry['local']}/{entry['prefixlen']}"

@@ -67,12 +67,18 @@ class NetworkPart:
         spec = self._specify(site, scope, seen)
         if spec.bridges and seen.facts.get("ovs") == "down":
             error = Answer(1, "", str(seen.facts.get("ovs-error", "")))
-            return Desired(refusals=(*spec.refusals, ovs.unavailable(scope, error)))
+            return Desired(
+                resources=self._as_it_is(seen), refusals=(*spec.refusals, ovs.unavailable(scope, error))
+            )
         wanted = tuple(_resources(site, scope, spec, seen))
-        refusals = spec.refusals
+        refusals = (*spec.refusals, *_unplugged(scope, spec, seen))
         if not seen.facts.get("interfaces.d", True) and any(r.key.kind == stanzas.STANZA for r in wanted):
             refusals += (_no_source(scope),)
         return Desired(resources=wanted, refusals=refusals)
+
+    def _as_it_is(self, seen: Observation) -> tuple[Resource, ...]:
+        """What is ours and can still be seen: silence of Open vSwitch is no reason to clear up around it."""
+        return tuple(r for r in seen.resources.values() if r.key.kind in self.kinds and r.marked)
 
     def realise(self, changes: Sequence[Change]) -> Script:
         """Release, one OVSDB transaction, take, then the files of the next boot."""
@@ -180,6 +186,27 @@ def _path(spec: NetworkSpec, seen: Observation) -> frozenset[str]:
     way = seen.facts.get("way")
     then = {x.device for x in spec.links if any(a.split("/")[0] == way for a in x.addresses or ())}
     return frozenset(now | then)
+
+
+def _unplugged(scope: str, spec: NetworkSpec, seen: Observation) -> Iterator[Refusal]:
+    """Guests' ports lost from a bridge that is there: libvirt plugs a NIC in once and never looks again.
+
+    A NIC that a running guest gets at its next start only has no port yet.
+    """
+    for guest in spec.guests:
+        port = Key(scope, ovs.GUEST, ovs.guest_name(guest.vm, guest.mac))
+        vm = seen.resources.get(Key(scope, "vm", guest.vm))
+        bridge = Key(scope, ovs.BRIDGE, guest.bridge)
+        if vm is None or vm.running.get("state") != "running" or port in seen.resources:
+            continue
+        pending = vm.facts.get("pending")
+        if bridge in seen.resources and not (isinstance(pending, tuple) and "nics" in pending):
+            yield Refusal(
+                "guest-unplugged",
+                str(port),
+                f"{guest.vm} runs, but its NIC is in no bridge: the guest is cut off",
+                f"stop and start the VM: grappe vm stop {guest.vm}, then grappe vm start {guest.vm}",
+            )
 
 
 def _no_source(scope: str) -> Refusal:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from grappe.graph.resource import Value
+from grappe.model.text import one_line
 
 ALL = "all"
 """`tagged` of a port that carries every VLAN: Open vSwitch's default for a port without any setting."""
@@ -35,6 +36,8 @@ def tables(text: str) -> list[list[Row]]:
 
 def plain(value: Any) -> Any:
     """OVSDB's notation (RFC 7047, 5.1) as Python values: sets as lists, maps as dicts, uuids as strings."""
+    if isinstance(value, str):
+        return one_line(value)  # a name can hold anything, and people will read it
     if not isinstance(value, list):
         return value
     tag, content = value
@@ -42,7 +45,7 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in content]
     if tag == "map":
         return {plain(k): plain(v) for k, v in content}
-    return content
+    return one_line(content)
 
 
 def optional(value: Any) -> Any:

@@ -14,6 +14,7 @@ from ipaddress import ip_interface
 from grappe.graph.change import Change
 from grappe.graph.resource import Key, Resource, Value
 from grappe.model.script import Answer, Command, command
+from grappe.model.text import one_line
 from grappe.platforms.shared import ovs_values
 from grappe.platforms.shared.network_spec import BridgeSpec, LinkSpec, PortSpec
 
@@ -32,25 +33,49 @@ QUESTION = command(
 
 _STARTS = ("iface", "mapping", "auto", "source", "source-directory", "no-auto-down", "no-scripts", "rename")
 
-# Both programs edit one file in place, atomically, keeping its mode; $1 is the interface, $2 the file.
-_OUT = """
+# Both programs edit one file in place, atomically, keeping its mode and whether its last line has an end; $1
+# is the interface, $2 the file. The new file is hidden until it is whole: ifupdown reads whatever * matches.
+# A line such as `auto eth0 eth1` is followed by one for the others meanwhile.
+_EDIT = """
 [ -f "$2" ] || exit 0
-cp -p "$2" "$2.grappe-new" && awk -v dev="$1" '
+end=1; [ -z "$(tail -c 1 "$2")" ] || end=0
+new=${2%/*}/.${2##*/}.grappe-new
+cp -p "$2" "$new" && awk -v dev="$1" -v end="$end" '
+BEGIN { mark = "#grappe:" dev "# " }
+function put(line) { if (lines++) printf "\\n"; printf "%s", line }
+function starts() { return $1 == "auto" || $1 ~ /^allow-/ }
+END { if (lines && end) printf "\\n" }
+"""
+_OUT = (
+    _EDIT
+    + """
 /^[ \\t]*(iface|mapping|auto|allow-[^ \\t]+|source|source-directory|no-auto-down|no-scripts|rename)[ \\t]/ {
   inside = ($1 == "iface" && $2 == dev) }
-{ ours = ($1 == "auto" || $1 ~ /^allow-/) && $2 == dev && NF == 2
-  if (inside || ours) print "#grappe:" dev "# " $0; else print }
-' "$2" > "$2.grappe-new" && mv "$2.grappe-new" "$2"
+{ ours = 0; others = $1
+  if (starts()) for (i = 2; i <= NF; i++) if ($i == dev) ours = 1; else others = others " " $i
+  if (inside || ours) put(mark $0); else put($0)
+  if (ours && others != $1) put(others) }
+' "$2" > "$new" && mv "$new" "$2" || { rm -f -- "$new"; exit 1; }
 """
-_BACK = """
-[ -f "$2" ] || exit 0
-cp -p "$2" "$2.grappe-new" && awk -v dev="$1" '
-BEGIN { mark = "#grappe:" dev "# " }
-index($0, mark) == 1 { print substr($0, length(mark) + 1); next }
-{ print }
-' "$2" > "$2.grappe-new" && mv "$2.grappe-new" "$2"
+)
+_BACK = (
+    _EDIT
+    + """
+others != "" { awaited = others; others = ""; if ($0 == awaited) next }
+index($0, mark) == 1 {
+  $0 = substr($0, length(mark) + 1)
+  put($0)
+  if (starts()) { others = $1; for (i = 2; i <= NF; i++) if ($i != dev) others = others " " $i }
+  if (others == $1) others = ""
+  next }
+{ put($0) }
+' "$2" > "$new" && mv "$new" "$2" || { rm -f -- "$new"; exit 1; }
 """
-_WRITE = 'umask 022; cat > "$1.grappe-new" && chmod 0644 "$1.grappe-new" && mv "$1.grappe-new" "$1"'
+)
+_WRITE = """
+new=${1%/*}/.${1##*/}.grappe-new
+umask 022; cat > "$new" && chmod 0644 "$new" && mv "$new" "$1" || { rm -f -- "$new"; exit 1; }
+"""
 
 
 @dataclass(slots=True)
@@ -84,7 +109,7 @@ def parse(text: str) -> tuple[dict[str, Found], bool]:
         site = _author(content)
         current: str | None = None
         for raw in content.splitlines():
-            line = raw.strip()
+            line = one_line(raw.strip())
             if not line or line.startswith("#"):
                 continue
             word, *rest = line.split()
