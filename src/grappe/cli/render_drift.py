@@ -58,7 +58,18 @@ def drifts(difference: Difference, seen: Mapping[Key, Resource]) -> tuple[Drift,
         for need in sorted(seen[key].needs)
         if need in seen and seen[need].marked
     ]
+    words = "is there, but is not declared; it holds data, so it is left alone"
+    found += [Drift(key, NOW, words) for key in difference.undeclared]
     return tuple(sorted(found, key=lambda d: (d.key, d.facet, d.message)))
+
+
+def waiting(seen: Mapping[Key, Resource]) -> tuple[str, ...]:
+    """Running VMs whose new definition takes effect when they are next started."""
+    return tuple(
+        f"{key.scope}: {key.kind} {key.name}: {value_text(pending)} as declared from its next start"
+        for key, resource in sorted(seen.items())
+        if (pending := resource.facts.get("pending"))
+    )
 
 
 def _drifts(change: Change) -> Iterator[Drift]:
@@ -69,8 +80,16 @@ def _drifts(change: Change) -> Iterator[Drift]:
     else:
         for facet, name, before, after in change.attributes():
             where = _TITLES[facet]
-            text = f"{name} is {value_text(before)} {where}, declared {value_text(after)}"
-            yield Drift(change.key, facet, text + _set_difference(before, after))
+            yield Drift(change.key, facet, _attribute(name, where, before, after))
+
+
+def _attribute(name: str, where: str, before: Value, after: Value) -> str:
+    if isinstance(before, tuple) and isinstance(after, tuple):
+        extra = [f"has '{value_text(x)}'" for x in before if x not in after]
+        lacks = [f"lacks '{value_text(x)}'" for x in after if x not in before]
+        return f"{name} {where}: {', '.join(extra + lacks) or 'in another order than declared'}"
+    text = f"{name} is {value_text(before, name)} {where}, declared {value_text(after, name)}"
+    return text + _set_difference(before, after)
 
 
 def _facet(resource: Resource) -> str:
@@ -98,6 +117,7 @@ def to_text(told: Told) -> str:
         lines += [f"  {scope}: {_count(mine, refused=refused)}", *_facets(mine)]
     lines += [f"  {s}: unknown: {reason}" for s, reason in sorted(told.survey.unknown.items())]
     lines += [f"  {s}: not asked: {reason}" for s, reason in sorted(told.survey.excused.items())]
+    lines += [f"  {words}" for words in waiting(told.survey.resources)]
     lines += [f"  refused: {refusal}" for refusal in told.difference.refusals]
     lines += [
         f"  cut off: run {run}: {words}; end it with grappe apply --resume or --abort"

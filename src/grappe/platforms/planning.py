@@ -53,6 +53,9 @@ NO_CHOICES = Choices()
 VM = "vm"
 """Kind of a virtual machine on every platform: it can live on one host only."""
 
+VOLUME = "volume"
+"""Kind of a VM's disk."""
+
 
 def compare(
     site: Site, survey: Survey, platforms: Mapping[str, Platform], choices: Choices = NO_CHOICES
@@ -75,16 +78,22 @@ def without_second_copies(difference: Difference, seen: Mapping[Key, Resource]) 
     for key in seen:
         if key.kind == VM:
             hosts.setdefault(key.name, []).append(key.scope)
-    refusals, kept = list(difference.refusals), []
+    refusals, dropped = list(difference.refusals), set[Key]()
     for change in difference.changes:
         elsewhere = sorted(set(hosts.get(change.key.name, ())) - {change.key.scope})
         if change.key.kind == VM and elsewhere and _comes_alive(change):
             hint = "moving a VM is not done by a plan yet: leave host: as it is, or move it by hand first"
             message = f"exists on {', '.join(elsewhere)} already"
             refusals.append(Refusal("vm-elsewhere", str(change.key), message, hint))
-        else:
-            kept.append(change)
-    return replace(difference, changes=tuple(kept), refusals=tuple(refusals))
+            dropped |= {change.key} | _own_disks(change)
+    kept = tuple(c for c in difference.changes if c.key not in dropped)
+    return replace(difference, changes=kept, refusals=tuple(refusals))
+
+
+def _own_disks(change: Change) -> set[Key]:
+    """Disks that would be made for a VM: without it they would lie there empty."""
+    needs = change.after.needs if change.after else frozenset[Key]()
+    return {need for need in needs if need.kind == VOLUME}
 
 
 def _comes_alive(change: Change) -> bool:
