@@ -57,13 +57,13 @@ def verify(
         reasons = "; ".join(f"{scope}: {reason}" for scope, reason in survey.unknown.items())
         fail(f"nothing can be proved, for no device could be asked: {reasons or 'none is declared'}")
     call = roll_call(plan, cluster.transports)
+    for scope, reason in {**survey.unknown, **survey.excused}.items():
+        warn(f"not asked, so nothing is proved of it: {scope}: {reason}")
     if as_json:
         say_json(to_json(call))
     else:
         say(to_text(call, full=full))
-    for scope, reason in {**survey.unknown, **survey.excused}.items():
-        warn(f"not asked: {scope}: {reason}")
     # A host alone on a network has nobody to hear: said as unproved, but nothing is wrong with it.
-    silent = [report.device for report in call.reports.values() if report.reason]
+    silent = [r for r in call.reports.values() if r.reason or any(f.error for f in r.faces.values())]
     if not call.ok or silent or survey.unknown:
         raise typer.Exit(FOUND)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from grappe.graph.resource import Observation
+from grappe.graph.resource import Key, Observation
 from grappe.model.site import Attachment, Host, Site
 from grappe.model.topology import Carriage, SwitchPortProfile, attachment_carriage, carriage, switch_ports
 from grappe.model.units import DEFAULT_MTU
+from grappe.platforms.planning import VM
 from grappe.platforms.shared import ovs
 from grappe.platforms.shared.devices import device_of
 from grappe.verify.rollcall import Kind, Network, Plan, Point, Temporary, jumbo_pairs
@@ -52,6 +53,7 @@ def _host_points(site: Site, host: Host, seen: Observation) -> Iterator[Point]:
             yield from _uplinks(site, host, attachment, seen)
             yield from _voices(site, host, attachment)
     yield from _guests(site, host, seen)
+    yield from _unplugged(site, host, seen)
 
 
 def _bare(site: Site, host: Host, attachment: Attachment, seen: Observation) -> Iterator[Point]:
@@ -113,6 +115,17 @@ def _guests(site: Site, host: Host, seen: Observation) -> Iterator[Point]:
             names = (*group.tagged, *([group.native] if group.native else []))
             carries = _carried(site, group.fabric, carriage(site, names, group.native))
             yield Point(host.name, device, Kind.GUEST_PORT, carries, label=vm)
+
+
+def _unplugged(site: Site, host: Host, seen: Observation) -> Iterator[Point]:
+    """NICs of running guests that have no port on a bridge: nobody can listen there, and that is said."""
+    plugged = {str(r.facts["mac"]) for r in seen.resources.values() if r.key.kind == ovs.GUEST}
+    for vm in site.vms_on(host.name):
+        found = seen.resources.get(Key(host.name, VM, vm.name))
+        running = found is not None and found.running.get("state") == "running"
+        for nic in vm.nics if running else ():
+            if str(nic.mac) not in plugged and nic.network is not None:
+                yield Point(host.name, "no-port", Kind.GUEST_PORT, ((nic.network, None),), label=vm.name)
 
 
 def _switch_point(site: Site, profile: SwitchPortProfile) -> Point:
