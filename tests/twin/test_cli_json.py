@@ -90,7 +90,7 @@ def test_a_plan_is_refused_when_the_device_changed_since(box: TwinCluster, tmp_p
         check=False,
     )
     assert said.returncode == 1
-    assert "nobody is there to ask, nothing was touched\n  agree with --yes" in said.stderr
+    assert "nobody is there to ask; nothing was touched\n  agree with --yes" in said.stderr
 
 
 def test_the_second_of_two_is_told_who_and_until_when(box: TwinCluster) -> None:
