@@ -222,7 +222,7 @@ def test_the_console_shows_the_guests_shell_and_leaves_at_ctrl_bracket(talk: Tal
     assert states(talk)["web2"] == "running"
 
 
-def until(line: Line, wanted: bytes, typed: bytes, timeout: float = 20.0) -> bytes:
+def until(line: Line, wanted: bytes, typed: bytes, timeout: float = 60.0) -> bytes:
     """What the console said after `typed`, once it contains `wanted`; fails with what it said last."""
     os.write(line.fileno(), typed)
     seen, limit = b"", time.monotonic() + timeout
