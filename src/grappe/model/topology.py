@@ -159,10 +159,3 @@ def switch_mtu(switch: Switch, profiles: Mapping[PortRef, SwitchPortProfile]) ->
     if switch.mtu is not None:
         return switch.mtu
     return Mtu(max((p.mtu for p in profiles.values() if p.port.switch == switch.name), default=DEFAULT_MTU))
-
-
-def bridged_hosts(site: Site, fabric: str) -> tuple[Host, ...]:
-    """Hosts that have a bridge on a fabric."""
-    return tuple(
-        h for h in site.hosts.values() if any(a.fabric == fabric and a.bridge for a in h.attachments)
-    )
